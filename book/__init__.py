@@ -1,0 +1,1 @@
+"""The book's own tools; the text stands in `chapters/`."""

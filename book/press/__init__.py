@@ -1,0 +1,1 @@
+"""The press: text notebooks in, package, executed notebooks and book out."""
