@@ -15,6 +15,6 @@ export:  ## Write the package from the chapters
 	$(PY) -m book.press.export
 
 run:  ## Execute chapters into their .ipynb: make run CH="06 01"
-	$(PY) -m book.press.run $(CH)
+	$(PY) -m book.press.run $(if $(FORCE),--force) $(CH)
 
 -include book/press/print.mk

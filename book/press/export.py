@@ -1,7 +1,9 @@
 """Write the package from the text notebooks, or check that the two agree.
 
-python -m book.press.export            write llm_from_scratch/**.py
-python -m book.press.export --check    write nothing; exit 1 with a diff
+    python -m book.press.export            write llm_from_scratch/**.py
+    python -m book.press.export --check    write nothing; exit 1 with a diff
+
+A code cell tagged `export:PKG.MODULE` goes to llm_from_scratch/PKG/MODULE.py.
 """
 
 import argparse
@@ -10,292 +12,284 @@ import difflib
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from book.press.paths import Layout, PressError
-from book.press.text import read_text, tags
+from book.press.package import ROOT_PACKAGE, render_package, render_top
+from book.press.paths import Layout, PressError, write_atomic
+from book.press.source import (
+    COLUMNS,
+    Cell,
+    Definition,
+    Module,
+    bound_names,
+    module_problems,
+    parse,
+    public,
+    render,
+)
+from book.press.text import Text, read_text, tags
 
-MODULE = re.compile(r"[a-z_]\w*(\.[a-z_]\w*)*")
-MARK = "# Generated from "
-
-
-@dataclass
-class Cell:
-    """One exported cell and where it stands."""
-
-    chapter: str
-    number: int
-    source: str
-
-    @property
-    def place(self) -> str:
-        """Notebook, cell and first line, for messages."""
-        lines = self.source.strip().splitlines() or ["(empty)"]
-        return f"{self.chapter}, cell {self.number} ({lines[0][:50]!r})"
+MODULE = re.compile(r"[a-z_]\w*(\.[a-z_]\w*)+")
+PASTED_LINES = 4  # shorter helpers may occur twice
 
 
 @dataclass
-class Module:
-    """The cells that make one module, in the order of the notebook."""
+class Plan:
+    """What the chapters want the package to be, and what is wrong."""
 
-    name: str
-    chapter: str
-    cells: list[Cell] = field(default_factory=list)
+    files: dict[Path, str] = field(default_factory=dict)
+    held: set[Path] = field(default_factory=set)  # cannot be rendered now
+    problems: dict[str, list[str]] = field(default_factory=dict)
+
+    def report(self, chapter: str, problem: str) -> None:
+        """Note a problem of one chapter."""
+        self.problems.setdefault(chapter, []).append(problem)
+
+    def complaints(self, chapters: list[str] | None = None) -> list[str]:
+        """All problems, or those of some chapters."""
+        return [
+            problem
+            for chapter, problems in sorted(self.problems.items())
+            for problem in problems
+            if chapters is None or chapter in chapters
+        ]
 
 
-def collect(layout: Layout) -> list[Module]:
-    """All modules that the chapters export."""
-    modules: dict[str, Module] = {}
+def read_texts(layout: Layout, plan: Plan) -> list[Text]:
+    """Every text notebook that can be read."""
+    texts = []
     for path in layout.texts():
-        chapter = layout.name(path)
-        for number, cell in enumerate(read_text(path).cells, 1):
+        try:
+            texts.append(read_text(path, layout))
+        except PressError as error:
+            plan.report(layout.name(path), str(error))
+            plan.held.update(generated_by(layout, layout.name(path)))
+    return texts
+
+
+def generated_by(layout: Layout, chapter: str) -> list[Path]:
+    """Modules on the disk that an earlier export made from a chapter."""
+    mark = f"# Generated from {chapter} by"
+    files = sorted(layout.package.rglob("*.py"))
+    return [p for p in files if p.read_text("utf-8").startswith(mark)]
+
+
+def target(layout: Layout, module: str) -> Path:
+    """The file of a module."""
+    return layout.package.joinpath(*module.split(".")).with_suffix(".py")
+
+
+def collect(layout: Layout, texts: list[Text], plan: Plan) -> list[Module]:
+    """All modules with their cells; faulty cells are reported."""
+    modules: dict[str, Module] = {}
+    for text in texts:
+        for index, cell in enumerate(text.cells):
+            place = text.place(index)
             for tag in tags(cell):
                 if not tag.startswith("export"):
                     continue
                 name = tag.removeprefix("export:")
-                here = Cell(chapter, number, cell.source.strip("\n"))
-                if not MODULE.fullmatch(name) or name == tag:
-                    raise PressError(
-                        f"{here.place}: tag {tag!r} is not export:PKG.MODULE"
+                if name == tag or not MODULE.fullmatch(name):
+                    plan.report(
+                        text.name,
+                        f"{place}: tag {tag!r} is not export:PACKAGE.MODULE",
                     )
-                module = modules.setdefault(name, Module(name, chapter))
-                if module.chapter != chapter:
-                    raise PressError(
-                        f"{here.place}: module {name} belongs to "
-                        f"{module.chapter}"
-                    )
-                module.cells.append(here)
+                    continue
+                module = modules.setdefault(name, Module(name, text.name))
+                parsed = parse(place, cell.source)
+                if module.chapter != text.name:
+                    parsed = f"{place}: {name} belongs to {module.chapter}"
+                if isinstance(parsed, Cell):
+                    module.cells.append(parsed)
+                else:
+                    plan.report(text.name, parsed)
+                    plan.held.add(target(layout, name))
     return [modules[name] for name in sorted(modules)]
 
 
-def public_names(tree: ast.Module) -> list[str]:
-    """Public names bound by definitions and assignments, in order."""
-    names: list[str] = []
-    for node in tree.body:
-        if isinstance(
-            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-        ):
-            names.append(node.name)
-        elif isinstance(node, ast.Assign):
-            names += [
-                leaf.id
-                for target in node.targets
-                for leaf in ast.walk(target)
-                if isinstance(leaf, ast.Name)
-            ]
-        elif isinstance(node, ast.AnnAssign) and isinstance(
-            node.target, ast.Name
-        ):
-            names.append(node.target.id)
-    return [name for name in names if not name.startswith("_")]
+def find_pasted(texts: list[Text], plan: Plan) -> None:
+    """Report definitions that one chapter pastes from another."""
+    seen: dict[str, tuple[str, str]] = {}
+    for text in texts:
+        for index, cell in enumerate(text.cells):
+            if cell.cell_type != "code":
+                continue
+            parsed = parse(
+                text.place(index), re.sub(r"(?m)^[%!].*$", "", cell.source)
+            )
+            if not isinstance(parsed, Cell):
+                continue
+            for node in parsed.tree.body:
+                if not isinstance(node, Definition) or node.name[0] == "_":
+                    continue
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if ast.get_docstring(node) is not None:
+                    node.body = node.body[1:]
+                code = ast.dump(node)
+                chapter, place = seen.setdefault(
+                    code, (text.name, text.place(index))
+                )
+                if chapter != text.name and lines >= PASTED_LINES:
+                    plan.report(
+                        text.name,
+                        parsed.at(
+                            f"{node.name} is pasted from {place}; import it"
+                        ),
+                    )
 
 
-def isort_key(name: str) -> tuple[int, list[tuple[int, int, str]]]:
-    """Order of ruff's RUF022: CONSTANTS, Classes, functions; natural."""
-    group = 0 if name.isupper() else 1 if name[0].isupper() else 2
-    parts = re.findall(r"\d+|\D+", name)
-    return group, [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts]
+def public_on_disk(path: Path) -> list[str]:
+    """Public names of a module as an earlier export left it."""
+    if not path.exists():
+        return []
+    return public(bound_names(ast.parse(path.read_text("utf-8"))))
 
 
-def split_head(source: str) -> tuple[str, str]:
-    """A module's first cell as (docstring and imports, the rest)."""
-    tree = ast.parse(source)
-    last = 0
-    for node in tree.body:
-        imports = any(
-            isinstance(leaf, ast.Import | ast.ImportFrom)
-            for leaf in ast.walk(node)
-        )
-        inner = isinstance(
-            node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef
-        )
-        if node is tree.body[0] or (imports and not inner):
-            last = node.end_lineno or last
-    lines = source.splitlines()
-    return "\n".join(lines[:last]), "\n".join(lines[last:]).strip("\n")
-
-
-def render(module: Module) -> tuple[str, list[str]]:
-    """Text of a module and its public names."""
-    first = module.cells[0]
-    tree = parse(first)
-    if ast.get_docstring(tree) is None:
-        raise PressError(
-            f"{first.place}: the first cell of {module.name} must begin with "
-            "the module's docstring"
-        )
-    names: list[str] = []
-    for cell in module.cells:
-        for name in public_names(parse(cell)):
-            if name in names:
-                raise PressError(f"{cell.place}: {name} is defined twice")
-            names.append(name)
-    head, rest = split_head(first.source)
-    names.sort(key=isort_key)
-    listed = "".join(f'    "{name}",\n' for name in names)
-    exported = f"__all__ = [\n{listed}]" if names else "__all__: list[str] = []"
-    bodies = [rest, *(cell.source.strip("\n") for cell in module.cells[1:])]
-    body = "\n\n\n".join(b for b in bodies if b)
-    text = (
-        f"{MARK}{module.chapter} by `make export`. Do not edit.\n"
-        f"{head}\n\n{exported}\n\n\n{body}"
-    )
-    return text.rstrip("\n") + "\n", names
-
-
-def parse(cell: Cell) -> ast.Module:
-    """Syntax tree of a cell; PressError for magics and syntax errors."""
-    for line in cell.source.splitlines():
-        if line.startswith(("%", "!")):
-            raise PressError(f"{cell.place}: magic in an exported cell: {line}")
-    try:
-        return ast.parse(cell.source)
-    except SyntaxError as error:
-        raise PressError(
-            f"{cell.place}: syntax error in line {error.lineno}: {error.msg}"
-        ) from error
-
-
-LAZY = '''\
-# Generated by `make export`. Do not edit.
-"""Public names of `{package}`, loaded on first use."""
-
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-{imports}
-
-_HOME = {{
-{homes}
-}}
-
-__all__ = [
-{names}
-]
-
-if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        if name not in _HOME:
-            raise AttributeError(f"{{__name__}} has no attribute {{name!r}}")
-        value = getattr(import_module(_HOME[name]), name)
-        globals()[name] = value
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({{*globals(), *__all__}})
-'''
-
-
-def render_package(package: str, homes: dict[str, str]) -> str:
-    """The lazy `__init__.py` of a subpackage: names and their modules."""
-    if not homes:
-        return (
-            "# Generated by `make export`. Do not edit.\n"
-            f'"""Modules of `{package}`; import them by name."""\n'
-        )
-    order = sorted(homes, key=isort_key)
-    return LAZY.format(
-        package=package,
-        imports="\n".join(
-            f"    from {homes[n]} import {n} as {n}"
-            for n in sorted(order, key=lambda n: (homes[n], isort_key(n)))
-        ),
-        homes="\n".join(f'    "{n}": "{homes[n]}",' for n in order),
-        names="\n".join(f'    "{n}",' for n in order),
-    )
-
-
-def package_files(layout: Layout) -> dict[Path, str]:
-    """Every generated file of the package and its text."""
-    files: dict[Path, str] = {}
-    packages: dict[str, dict[str, str]] = {}
-    modules = collect(layout)
-    taken = {f"{layout.package.name}.{m.name}" for m in modules}
+def add_packages(layout: Layout, modules: list[Module], plan: Plan) -> None:
+    """Plan the `__init__.py` of every package."""
+    taken = {f"{ROOT_PACKAGE}.{module.name}" for module in modules}
+    homes: dict[str, dict[str, str]] = {}
     for module in modules:
-        text, names = render(module)
-        parts = module.name.split(".")
-        files[layout.package.joinpath(*parts).with_suffix(".py")] = text
+        parts, home = module.name.split("."), f"{ROOT_PACKAGE}.{module.name}"
+        path = target(layout, module.name)
+        names = public(
+            [n for cell in module.cells for n in bound_names(cell.tree)]
+            if path not in plan.held
+            else public_on_disk(path)
+        )
         for depth in range(1, len(parts)):
-            package = ".".join([layout.package.name, *parts[:depth]])
-            homes = packages.setdefault(package, {})
+            package = ".".join([ROOT_PACKAGE, *parts[:depth]])
+            known = homes.setdefault(package, {})
             for name in names:
                 if f"{package}.{name}" in taken or parts[-1] == "__main__":
-                    continue  # the module of that name wins
-                home = f"{layout.package.name}.{module.name}"
-                if name in homes:
-                    raise PressError(
-                        f"{module.chapter}: {name} is public in {home} and "
-                        f"in {homes[name]}"
+                    continue  # a module of the same name wins
+                if known.setdefault(name, home) != home:
+                    plan.report(
+                        module.chapter,
+                        f"{module.chapter}: {name} is public in {home} "
+                        f"and in {known[name]}",
                     )
-                homes[name] = home
-    for package, homes in packages.items():
-        path = layout.root.joinpath(*package.split("."), "__init__.py")
-        files[path] = render_package(package, homes)
-    files[layout.package / "__init__.py"] = (
-        "# Generated by `make export`. Do not edit.\n"
-        '"""The program of the book *LLM from Scratch*."""\n\n'
-        '__version__ = "0.1.0"\n'
-    )
-    files[layout.package / "py.typed"] = ""
-    return {path: ruff_format(text, path) for path, text in files.items()}
+    for package, known in homes.items():
+        folder = layout.root.joinpath(*package.split("."))
+        plan.files[folder / "__init__.py"] = render_package(package, known)
+    plan.files[layout.package / "__init__.py"] = render_top(version(layout))
+    plan.files[layout.package / "py.typed"] = ""
+
+
+def version(layout: Layout) -> str:
+    """The version in pyproject.toml."""
+    path = layout.root / "pyproject.toml"
+    text = path.read_text("utf-8") if path.exists() else ""
+    project = tomllib.loads(text).get("project", {})
+    return str(project.get("version", "0"))
+
+
+def make_plan(layout: Layout) -> Plan:
+    """Read every chapter and plan every generated file."""
+    plan = Plan()
+    texts = read_texts(layout, plan)
+    modules = collect(layout, texts, plan)
+    find_pasted(texts, plan)
+    for module in modules:
+        path = target(layout, module.name)
+        if path in plan.held or not module.cells:
+            continue
+        for problem in module_problems(module):
+            plan.report(module.chapter, problem)
+        try:
+            plan.files[path] = ruff_format(render(module), path)
+        except PressError as error:
+            plan.report(module.chapter, str(error))
+            plan.held.add(path)
+            continue
+        if (lines := plan.files[path].count("\n")) > 300:
+            plan.report(
+                module.chapter,
+                f"{module.chapter}: {module.name} has {lines} lines; "
+                "at most 300",
+            )
+    add_packages(layout, modules, plan)
+    for path, text in plan.files.items():
+        if path.name == "__init__.py":
+            plan.files[path] = ruff_format(text, path)
+    return plan
 
 
 def ruff_format(text: str, path: Path) -> str:
     """The text as `ruff format` leaves it."""
-    if path.suffix != ".py":
-        return text
-    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename"]
+    ruff = [sys.executable, "-m", "ruff", "format", "--isolated", "--no-cache"]
+    style = ["--line-length", str(COLUMNS), "--target-version", "py311"]
     done = subprocess.run(
-        [*command, str(path), "-"], input=text, capture_output=True, text=True
+        [*ruff, *style, "--stdin-filename", path.name, "-"],
+        input=text,
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
-        raise PressError(f"{path.name}: ruff format: {done.stderr.strip()}")
+        raise PressError(f"{path}: ruff format: {done.stderr.strip()}")
     return done.stdout
 
 
-def export(layout: Layout, check: bool) -> int:
-    """Write or compare; the number of files that differ."""
-    wanted = package_files(layout)
-    stale = 0
-    for path, text in wanted.items():
-        old = path.read_text(encoding="utf-8") if path.exists() else None
+def strays(layout: Layout, plan: Plan) -> tuple[list[Path], list[Path]]:
+    """Python files that no chapter makes: (formerly generated, orphans)."""
+    stale: list[Path] = []
+    orphans: list[Path] = []
+    for path in sorted(layout.package.rglob("*.py")):
+        if path not in plan.files and path not in plan.held:
+            made = path.read_text("utf-8").startswith("# Generated ")
+            (stale if made else orphans).append(path)
+    return stale, orphans
+
+
+def export(layout: Layout, check: bool = False) -> Plan:
+    """Write the package, or with `check` only print what differs.
+
+    What differs in a check counts as a problem, as do orphans.
+    """
+    plan = make_plan(layout)
+    for path, text in plan.files.items():
+        old = path.read_text("utf-8") if path.exists() else None
         if old == text:
             continue
-        stale += 1
         name = layout.name(path)
-        if check:
-            lines = (old or "").splitlines(), text.splitlines()
-            diff = difflib.unified_diff(
-                *lines, name, f"{name} (from the notebooks)", lineterm=""
-            )
-            print(*diff, sep="\n")
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+        if not check:
+            write_atomic(path, text)
             print(f"wrote {name}")
-    for path in sorted(layout.package.rglob("*.py")):
-        if path not in wanted:
-            stale += 1
-            print(f"{layout.name(path)}: no notebook exports it", end="")
-            print("" if check else "; delete it")
-    return stale
+            continue
+        diff = difflib.unified_diff(
+            (old or "").splitlines(),
+            text.splitlines(),
+            name,
+            f"{name} as the chapters have it",
+            lineterm="",
+        )
+        print(*diff, sep="\n")
+        plan.report(name, f"{name}: out of date; run `make export`")
+    stale, orphans = strays(layout, plan)
+    for path in orphans:
+        name = layout.name(path)
+        plan.report(name, f"{name}: no chapter exports it")
+    for path in stale:
+        if check:
+            name = layout.name(path)
+            plan.report(name, f"{name}: no chapter exports it any more")
+        else:
+            path.unlink()
+            print(f"removed {layout.name(path)}")
+    return plan
 
 
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
-    check = parser.parse_args().check
-    try:
-        stale = export(Layout(), check)
-    except PressError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 1
-    return int(check and stale > 0)
+    plan = export(Layout(), parser.parse_args().check)
+    complaints = plan.complaints()
+    for complaint in complaints:
+        print(f"export: {complaint}", file=sys.stderr)
+    return int(bool(complaints))
 
 
 if __name__ == "__main__":

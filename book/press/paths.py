@@ -1,4 +1,4 @@
-"""Where things are, and the error that every press command reports."""
+"""Where things are, and the one error that press commands report."""
 
 import os
 from pathlib import Path
@@ -11,23 +11,35 @@ class PressError(Exception):
 
 
 class Layout:
-    """The folders of one book; tests make small books of their own."""
+    """The folders of one book; the tests make small books of their own."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self.root = root
         self.chapters = root / "chapters"
-        self.solutions = root / "chapters" / "solutions"
+        self.solutions = self.chapters / "solutions"
         self.book = root / "book"
+        self.bibliography = root / "book" / "references.bib"
         self.package = root / "llm_from_scratch"
+        self.cache = root / ".cache"
 
     def name(self, path: Path) -> str:
-        """The path as messages print it: relative to the root, with slashes."""
+        """The path as messages print it: from the root, with slashes."""
         return path.relative_to(self.root).as_posix()
 
     def texts(self) -> list[Path]:
         """Every text notebook: chapters and appendices, then solutions."""
-        found = sorted(self.chapters.glob("*.md"))
-        return found + sorted(self.solutions.glob("*.md"))
+        chapters = sorted(self.chapters.glob("*.md"))
+        return chapters + sorted(self.solutions.glob("*.md"))
+
+    def notebooks(self) -> list[Path]:
+        """Every executed notebook."""
+        chapters = sorted(self.chapters.glob("*.ipynb"))
+        return chapters + sorted(self.solutions.glob("*.ipynb"))
+
+    def pages(self) -> list[Path]:
+        """The pages of the book that hold no code."""
+        found = self.book.rglob("*.md")
+        return sorted(p for p in found if p.name != "README.md")
 
     def select(self, prefixes: list[str]) -> list[Path]:
         """Text notebooks whose file name begins with one of the prefixes.
@@ -40,14 +52,22 @@ class Layout:
             return texts
         chosen: set[Path] = set()
         for prefix in prefixes:
-            hits = [p for p in texts if self._matches(p, prefix)]
+            hits = [path for path in texts if self._begins(path, prefix)]
             if not hits:
-                known = ", ".join(p.stem for p in texts)
-                raise PressError(f"no text notebook {prefix}*; have {known}")
+                known = ", ".join(path.stem for path in texts) or "none"
+                raise PressError(f"no text notebook {prefix}*; known: {known}")
             chosen.update(hits)
-        return [p for p in texts if p in chosen]
+        return [path for path in texts if path in chosen]
 
-    def _matches(self, path: Path, prefix: str) -> bool:
+    def _begins(self, path: Path, prefix: str) -> bool:
+        stem = prefix.removeprefix("chapters/").removesuffix(".md")
         relative = path.relative_to(self.chapters).as_posix()
-        prefix = prefix.removeprefix("chapters/").removesuffix(".md")
-        return path.name.startswith(prefix) or relative.startswith(prefix)
+        return path.name.startswith(stem) or relative.startswith(stem)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace a file only when all of the new text is on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,12 +1,11 @@
 """Execute text notebooks into the .ipynb beside them, byte for byte stable.
 
-python -m book.press.run [PREFIX ...]     no prefix: all of them
+python -m book.press.run [--force] [PREFIX ...]     no prefix: all of them
 """
 
 import argparse
-import os
+import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -16,112 +15,120 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 
 from book.press.export import export
-from book.press.paths import Layout, PressError
-from book.press.text import dump, normalize, read_text, tags
+from book.press.kernel import environment
+from book.press.paths import Layout, PressError, write_atomic
+from book.press.text import (
+    Text,
+    content,
+    dump,
+    fingerprint,
+    normalize,
+    read_notebook,
+    read_text,
+    tags,
+)
 
-ENVIRONMENT = {
-    "SOURCE_DATE_EPOCH": "315619200",
-    "PYTHONHASHSEED": "0",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "HF_HUB_OFFLINE": "1",
-    "TZ": "UTC",
-    "JUPYTER_PREFER_ENV_PATH": "1",
-}
 CELL_SECONDS = 300
 NOTEBOOK_SECONDS = 150
 
 
-def kernel_environment(layout: Layout, scratch: str) -> dict[str, str]:
-    """What a kernel sees: the reader's own settings do not leak in."""
-    environment = {**os.environ, **ENVIRONMENT}
-    environment.pop("MPLBACKEND", None)
-    environment["IPYTHONDIR"] = scratch
-    environment["PYTHONPATH"] = str(layout.root)
-    return environment
-
-
 def clean(notebook: NotebookNode) -> NotebookNode:
-    """Drop what changes from run to run: timings and transient metadata."""
+    """Drop what changes from run to run; record what text it came from."""
     normalize(notebook)
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
             output.get("metadata", {}).pop("needs_background", None)
+    notebook.metadata["text"] = fingerprint(notebook)
     return notebook
 
 
-def execute(path: Path, layout: Layout) -> NotebookNode:
+def edited(target: Path, text: Text, layout: Layout) -> bool:
+    """Whether an .ipynb holds edits of its own that the text lacks."""
+    if not target.exists():
+        return False
+    stored = read_notebook(target, layout)
+    unchanged = stored.metadata.get("text") == fingerprint(stored)
+    return not unchanged and content(stored) != content(text.notebook)
+
+
+def execute(text: Text, folder: Path, layout: Layout) -> NotebookNode:
     """The executed notebook. PressError names the cell that failed."""
-    notebook, name = read_text(path), layout.name(path)
-    start, total = time.monotonic(), len(notebook.cells)
+    start, total, last = time.monotonic(), len(text.cells), 0
 
     def progress(cell: NotebookNode, cell_index: int) -> None:
-        seconds = time.monotonic() - start
-        print(
-            f"\r{name}: cell {cell_index + 1} of {total}, {seconds:.0f} s ",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
+        nonlocal last
+        last = cell_index
+        if sys.stderr.isatty():
+            seconds = time.monotonic() - start
+            line = f"{text.name}: cell {cell_index + 1} of {total}"
+            print(f"\r{line}, {seconds:.0f} s", end="", file=sys.stderr)
 
-    with tempfile.TemporaryDirectory() as scratch:
-        client = NotebookClient(
-            notebook,
-            timeout=CELL_SECONDS,
-            kernel_name="python3",
-            record_timing=False,
-            coalesce_streams=True,
-            resources={"metadata": {"path": str(layout.chapters)}},
-            on_cell_execute=progress,
-        )
-        try:
-            client.execute(env=kernel_environment(layout, scratch))
-        except (CellExecutionError, CellTimeoutError) as error:
-            number = client.code_cells_executed
-            raise PressError(f"{name}, code cell {number}:\n{error}") from error
-        finally:
-            print(file=sys.stderr)
+    client = NotebookClient(
+        text.notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(folder)}},
+        on_cell_execute=progress,
+    )
+    try:
+        client.execute(env=environment(layout))
+    except CellTimeoutError as error:
+        message = f"{text.name}: a cell ran over {CELL_SECONDS} s"
+        raise PressError(f"{message}\n{error}") from error
+    except CellExecutionError as error:
+        raise PressError(f"{text.place(last)} failed\n{error}") from error
     seconds = time.monotonic() - start
+    print(f"\r{text.name}: {total} cells, {seconds:.0f} s", file=sys.stderr)
+    remember(text.name, seconds, layout)
     if seconds > NOTEBOOK_SECONDS:
-        print(
-            f"warning: {name} took {seconds:.0f} s; "
-            f"a chapter has {NOTEBOOK_SECONDS} s",
-            file=sys.stderr,
-        )
-    return clean(notebook)
+        limit = f"a chapter has {NOTEBOOK_SECONDS} s"
+        print(f"warning: {text.name}: {limit}", file=sys.stderr)
+    return clean(text.notebook)
 
 
-def stderr_cells(notebook: NotebookNode, name: str) -> list[str]:
-    """Complaints about warnings that would be printed in the book."""
+def remember(name: str, seconds: float, layout: Layout) -> None:
+    """Keep how long a notebook took, so that long ones can start first."""
+    path = layout.cache / "seconds.json"
+    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    known[name] = round(seconds)
+    write_atomic(path, json.dumps(known, indent=1, sort_keys=True) + "\n")
+
+
+def noise(text: Text, notebook: NotebookNode) -> list[str]:
+    """Complaints about cells that write warnings into the book."""
     found = []
-    for number, cell in enumerate(notebook.cells, 1):
+    for index, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):
-            noisy = output.get("name") == "stderr"
-            if noisy and "allow-stderr" not in tags(cell):
-                text = output.text.strip()
-                found.append(f"{name}, cell {number} writes stderr: {text}")
+            loud = output.get("name") == "stderr"
+            if loud and "allow-stderr" not in tags(cell):
+                place, said = text.place(index), output.text.strip()
+                found.append(f"{place} writes to stderr:\n{said}")
     return found
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Replace a file only when all of the new text is on the disk."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def run(path: Path, layout: Layout, force: bool = False) -> bool:
+    """Execute one text notebook; whether its .ipynb changed.
 
-
-def run(path: Path, layout: Layout) -> bool:
-    """Execute one text notebook; whether its .ipynb changed."""
-    notebook = execute(path, layout)
-    if noise := stderr_cells(notebook, layout.name(path)):
-        raise PressError("\n".join(noise))
+    PressError, and nothing written, if a cell fails or warns, or if the
+    .ipynb holds edits that the text lacks (unless `force`).
+    """
+    text, target = read_text(path, layout), path.with_suffix(".ipynb")
+    if not force and edited(target, text, layout):
+        raise PressError(
+            f"{layout.name(target)} has edits that the text lacks: "
+            f"`make adopt CH={path.stem}` takes them over, "
+            f"`make run CH={path.stem} FORCE=1` drops them"
+        )
+    notebook = execute(text, path.parent, layout)
+    if loud := noise(text, notebook):
+        raise PressError("\n".join(loud))
     nbformat.validate(notebook)
-    target, text = path.with_suffix(".ipynb"), dump(notebook)
-    if target.exists() and target.read_text(encoding="utf-8") == text:
+    new = dump(notebook)
+    if target.exists() and target.read_text("utf-8") == new:
         return False
-    write_atomic(target, text)
+    write_atomic(target, new)
     return True
 
 
@@ -129,17 +136,27 @@ def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("prefix", nargs="*")
-    layout = Layout()
+    parser.add_argument("--force", action="store_true")
+    options, layout, failed = parser.parse_args(), Layout(), 0
     try:
-        paths = layout.select(parser.parse_args().prefix)
-        export(layout, check=False)
-        for path in paths:
-            state = "wrote" if run(path, layout) else "unchanged"
-            print(f"{state} {layout.name(path.with_suffix('.ipynb'))}")
+        paths = layout.select(options.prefix)
     except PressError as error:
+        paths, failed = [], 1
         print(f"run: {error}", file=sys.stderr)
-        return 1
-    return 0
+    names = [layout.name(path) for path in paths]
+    for complaint in export(layout).complaints(names):
+        print(f"run: {complaint}", file=sys.stderr)
+        failed = 1
+    for path in paths if not failed else []:
+        try:
+            changed = run(path, layout, options.force)
+        except PressError as error:
+            print(f"run: {error}", file=sys.stderr)
+            failed = 1
+        else:
+            name = layout.name(path.with_suffix(".ipynb"))
+            print(f"{'wrote' if changed else 'unchanged'} {name}")
+    return failed
 
 
 if __name__ == "__main__":
