@@ -10,13 +10,6 @@ if TYPE_CHECKING:
     from llm_from_scratch.core.files import format_size as format_size
     from llm_from_scratch.core.files import sha256_file as sha256_file
 
-_HOME = {
-    "atomic_directory": "llm_from_scratch.core.files",
-    "atomic_write": "llm_from_scratch.core.files",
-    "format_size": "llm_from_scratch.core.files",
-    "sha256_file": "llm_from_scratch.core.files",
-}
-
 __all__ = [
     "atomic_directory",
     "atomic_write",
@@ -24,11 +17,21 @@ __all__ = [
     "sha256_file",
 ]
 
+_HOME = {
+    "atomic_directory": "llm_from_scratch.core.files",
+    "atomic_write": "llm_from_scratch.core.files",
+    "format_size": "llm_from_scratch.core.files",
+    "sha256_file": "llm_from_scratch.core.files",
+}
+
+
 if not TYPE_CHECKING:
 
-    def __getattr__(name: str) -> object:
+    def __getattr__(name):
         if name not in _HOME:
-            raise AttributeError(f"{__name__} has no attribute {name!r}")
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}"
+            )
         value = getattr(import_module(_HOME[name]), name)
         globals()[name] = value
         return value

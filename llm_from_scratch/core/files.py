@@ -32,9 +32,11 @@ def atomic_write(
         raise ValueError(f'mode must be "w" or "wb", got {mode!r}')
     target = Path(path)
     part = target.with_name(f".{target.name[:80]}.{uuid.uuid4().hex}.part")
-    text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
+    text: dict[str, Any] = {}
+    if mode == "w":
+        text = {"encoding": "utf-8", "newline": ""}
     try:
-        with open(part, mode.replace("w", "x"), **text) as file:  # type: ignore[call-overload]
+        with open(part, mode.replace("w", "x"), **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())  # the bytes before the name

@@ -5,96 +5,182 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from llm_from_scratch.corpus.archives import check_archive as check_archive
+    from llm_from_scratch.corpus.archives import https_get as https_get
+    from llm_from_scratch.corpus.archives import unpack as unpack
+    from llm_from_scratch.corpus.documents import BENCH as BENCH
     from llm_from_scratch.corpus.documents import READERS as READERS
-    from llm_from_scratch.corpus.fetch import check_archive as check_archive
+    from llm_from_scratch.corpus.documents import Reader as Reader
     from llm_from_scratch.corpus.fetch import damaged as damaged
     from llm_from_scratch.corpus.fetch import data_dir as data_dir
     from llm_from_scratch.corpus.fetch import fetch_package as fetch_package
-    from llm_from_scratch.corpus.fetch import https_get as https_get
     from llm_from_scratch.corpus.fetch import npm_url as npm_url
     from llm_from_scratch.corpus.fetch import package_dir as package_dir
     from llm_from_scratch.corpus.fetch import slice_files as slice_files
-    from llm_from_scratch.corpus.fetch import unpack as unpack
+    from llm_from_scratch.corpus.labeled import Chat as Chat
+    from llm_from_scratch.corpus.labeled import Comment as Comment
+    from llm_from_scratch.corpus.labeled import Declaration as Declaration
+    from llm_from_scratch.corpus.labeled import GoldPage as GoldPage
+    from llm_from_scratch.corpus.labeled import Mail as Mail
+    from llm_from_scratch.corpus.labeled import NewsPage as NewsPage
+    from llm_from_scratch.corpus.labeled import chats as chats
+    from llm_from_scratch.corpus.labeled import language_model as language_model
+    from llm_from_scratch.corpus.labeled import languages as languages
+    from llm_from_scratch.corpus.labeled import news as news
+    from llm_from_scratch.corpus.labeled import pages as pages
+    from llm_from_scratch.corpus.labeled import spam as spam
+    from llm_from_scratch.corpus.labeled import toxicity as toxicity
+    from llm_from_scratch.corpus.labeled import (
+        toxicity_prompts as toxicity_prompts,
+    )
     from llm_from_scratch.corpus.manifest import Package as Package
     from llm_from_scratch.corpus.manifest import Slice as Slice
     from llm_from_scratch.corpus.manifest import find_slice as find_slice
+    from llm_from_scratch.corpus.paths import BOUNDARY as BOUNDARY
+    from llm_from_scratch.corpus.paths import read_jsonl as read_jsonl
+    from llm_from_scratch.corpus.paths import read_path as read_path
+    from llm_from_scratch.corpus.paths import read_txt as read_txt
+    from llm_from_scratch.corpus.paths import read_warc as read_warc
     from llm_from_scratch.corpus.records import HELDOUT as HELDOUT
     from llm_from_scratch.corpus.records import Document as Document
     from llm_from_scratch.corpus.records import RawDocument as RawDocument
     from llm_from_scratch.corpus.records import is_heldout as is_heldout
     from llm_from_scratch.corpus.records import slug as slug
     from llm_from_scratch.corpus.records import unwrap as unwrap
+    from llm_from_scratch.corpus.slices import countries as countries
+    from llm_from_scratch.corpus.slices import grimm as grimm
+    from llm_from_scratch.corpus.slices import moby_dick as moby_dick
     from llm_from_scratch.corpus.slices import novels as novels
+    from llm_from_scratch.corpus.slices import parables as parables
+    from llm_from_scratch.corpus.slices import plays as plays
     from llm_from_scratch.corpus.slices import recipes as recipes
+    from llm_from_scratch.corpus.slices import sections as sections
     from llm_from_scratch.corpus.slices import speeches as speeches
     from llm_from_scratch.corpus.slices import tales as tales
     from llm_from_scratch.corpus.slices import tiktoken_ranks as tiktoken_ranks
     from llm_from_scratch.corpus.slices import vocabulary as vocabulary
     from llm_from_scratch.corpus.slices import wikipedia as wikipedia
 
-_HOME = {
-    "HELDOUT": "llm_from_scratch.corpus.records",
-    "READERS": "llm_from_scratch.corpus.documents",
-    "Document": "llm_from_scratch.corpus.records",
-    "Package": "llm_from_scratch.corpus.manifest",
-    "RawDocument": "llm_from_scratch.corpus.records",
-    "Slice": "llm_from_scratch.corpus.manifest",
-    "check_archive": "llm_from_scratch.corpus.fetch",
-    "damaged": "llm_from_scratch.corpus.fetch",
-    "data_dir": "llm_from_scratch.corpus.fetch",
-    "fetch_package": "llm_from_scratch.corpus.fetch",
-    "find_slice": "llm_from_scratch.corpus.manifest",
-    "https_get": "llm_from_scratch.corpus.fetch",
-    "is_heldout": "llm_from_scratch.corpus.records",
-    "novels": "llm_from_scratch.corpus.slices",
-    "npm_url": "llm_from_scratch.corpus.fetch",
-    "package_dir": "llm_from_scratch.corpus.fetch",
-    "recipes": "llm_from_scratch.corpus.slices",
-    "slice_files": "llm_from_scratch.corpus.fetch",
-    "slug": "llm_from_scratch.corpus.records",
-    "speeches": "llm_from_scratch.corpus.slices",
-    "tales": "llm_from_scratch.corpus.slices",
-    "tiktoken_ranks": "llm_from_scratch.corpus.slices",
-    "unpack": "llm_from_scratch.corpus.fetch",
-    "unwrap": "llm_from_scratch.corpus.records",
-    "vocabulary": "llm_from_scratch.corpus.slices",
-    "wikipedia": "llm_from_scratch.corpus.slices",
-}
-
 __all__ = [
+    "BENCH",
+    "BOUNDARY",
     "HELDOUT",
     "READERS",
+    "Chat",
+    "Comment",
+    "Declaration",
     "Document",
+    "GoldPage",
+    "Mail",
+    "NewsPage",
     "Package",
     "RawDocument",
+    "Reader",
     "Slice",
+    "chats",
     "check_archive",
+    "countries",
     "damaged",
     "data_dir",
     "fetch_package",
     "find_slice",
+    "grimm",
     "https_get",
     "is_heldout",
+    "language_model",
+    "languages",
+    "moby_dick",
+    "news",
     "novels",
     "npm_url",
     "package_dir",
+    "pages",
+    "parables",
+    "plays",
+    "read_jsonl",
+    "read_path",
+    "read_txt",
+    "read_warc",
     "recipes",
+    "sections",
     "slice_files",
     "slug",
+    "spam",
     "speeches",
     "tales",
     "tiktoken_ranks",
+    "toxicity",
+    "toxicity_prompts",
     "unpack",
     "unwrap",
     "vocabulary",
     "wikipedia",
 ]
 
+_HOME = {
+    "BENCH": "llm_from_scratch.corpus.documents",
+    "BOUNDARY": "llm_from_scratch.corpus.paths",
+    "HELDOUT": "llm_from_scratch.corpus.records",
+    "READERS": "llm_from_scratch.corpus.documents",
+    "Chat": "llm_from_scratch.corpus.labeled",
+    "Comment": "llm_from_scratch.corpus.labeled",
+    "Declaration": "llm_from_scratch.corpus.labeled",
+    "Document": "llm_from_scratch.corpus.records",
+    "GoldPage": "llm_from_scratch.corpus.labeled",
+    "Mail": "llm_from_scratch.corpus.labeled",
+    "NewsPage": "llm_from_scratch.corpus.labeled",
+    "Package": "llm_from_scratch.corpus.manifest",
+    "RawDocument": "llm_from_scratch.corpus.records",
+    "Reader": "llm_from_scratch.corpus.documents",
+    "Slice": "llm_from_scratch.corpus.manifest",
+    "chats": "llm_from_scratch.corpus.labeled",
+    "check_archive": "llm_from_scratch.corpus.archives",
+    "countries": "llm_from_scratch.corpus.slices",
+    "damaged": "llm_from_scratch.corpus.fetch",
+    "data_dir": "llm_from_scratch.corpus.fetch",
+    "fetch_package": "llm_from_scratch.corpus.fetch",
+    "find_slice": "llm_from_scratch.corpus.manifest",
+    "grimm": "llm_from_scratch.corpus.slices",
+    "https_get": "llm_from_scratch.corpus.archives",
+    "is_heldout": "llm_from_scratch.corpus.records",
+    "language_model": "llm_from_scratch.corpus.labeled",
+    "languages": "llm_from_scratch.corpus.labeled",
+    "moby_dick": "llm_from_scratch.corpus.slices",
+    "news": "llm_from_scratch.corpus.labeled",
+    "novels": "llm_from_scratch.corpus.slices",
+    "npm_url": "llm_from_scratch.corpus.fetch",
+    "package_dir": "llm_from_scratch.corpus.fetch",
+    "pages": "llm_from_scratch.corpus.labeled",
+    "parables": "llm_from_scratch.corpus.slices",
+    "plays": "llm_from_scratch.corpus.slices",
+    "read_jsonl": "llm_from_scratch.corpus.paths",
+    "read_path": "llm_from_scratch.corpus.paths",
+    "read_txt": "llm_from_scratch.corpus.paths",
+    "read_warc": "llm_from_scratch.corpus.paths",
+    "recipes": "llm_from_scratch.corpus.slices",
+    "sections": "llm_from_scratch.corpus.slices",
+    "slice_files": "llm_from_scratch.corpus.fetch",
+    "slug": "llm_from_scratch.corpus.records",
+    "spam": "llm_from_scratch.corpus.labeled",
+    "speeches": "llm_from_scratch.corpus.slices",
+    "tales": "llm_from_scratch.corpus.slices",
+    "tiktoken_ranks": "llm_from_scratch.corpus.slices",
+    "toxicity": "llm_from_scratch.corpus.labeled",
+    "toxicity_prompts": "llm_from_scratch.corpus.labeled",
+    "unpack": "llm_from_scratch.corpus.archives",
+    "unwrap": "llm_from_scratch.corpus.records",
+    "vocabulary": "llm_from_scratch.corpus.slices",
+    "wikipedia": "llm_from_scratch.corpus.slices",
+}
+
+
 if not TYPE_CHECKING:
 
-    def __getattr__(name: str) -> object:
+    def __getattr__(name):
         if name not in _HOME:
-            raise AttributeError(f"{__name__} has no attribute {name!r}")
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}"
+            )
         value = getattr(import_module(_HOME[name]), name)
         globals()[name] = value
         return value

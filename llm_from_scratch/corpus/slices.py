@@ -12,8 +12,14 @@ from llm_from_scratch.corpus.fetch import slice_files
 from llm_from_scratch.corpus.records import Document, slug, unwrap
 
 __all__ = [
+    "countries",
+    "grimm",
+    "moby_dick",
     "novels",
+    "parables",
+    "plays",
     "recipes",
+    "sections",
     "speeches",
     "tales",
     "tiktoken_ranks",
@@ -129,3 +135,76 @@ def tiktoken_ranks(name: str) -> dict[bytes, int]:
     """Rank by bytes of a published vocabulary, special tokens left out."""
     ranks: dict[bytes, int] = vocabulary(name)["bpe_ranks"]
     return ranks
+
+
+def moby_dick() -> Iterator[Document]:
+    """Moby-Dick, a document for each of its 135 chapters."""
+    chapters = [json.loads(p.read_text()) for p in slice_files("moby-dick")]
+    for entry in sorted(chapters, key=lambda entry: int(entry["chapter"])):
+        title = f"Chapter {entry['chapter']}. {entry['title']}"
+        id = f"moby-dick/{int(entry['chapter']):03}"
+        yield Document(id, f"{title}\n\n{unwrap(entry['text'])}")
+
+
+def plays() -> Iterator[Document]:
+    """Plays and poems of Shakespeare; lines and speakers as printed.
+
+    Cymbeline is left out: the package's file lacks its third and fourth act.
+    """
+    for path in slice_files("plays"):
+        name = slug(path.stem.removesuffix("_gut").replace("_", " "))
+        if name != "cymbeline":
+            lines = path.read_text("utf-8").strip().split("\n")
+            text = "\n".join(line.rstrip() for line in lines)
+            yield Document(f"plays/{name}", re.sub(r"\n{3,}", "\n\n", text))
+
+
+def sections() -> Iterator[Document]:
+    """Distinct sections of Wikipedia articles, as QuAC took them."""
+    [path] = slice_files("sections")
+    texts = dict.fromkeys(record["passage"] for record in _jsonl(path))
+    for number, text in enumerate(texts, 1):
+        text = text.removesuffix("CANNOTANSWER").strip()
+        yield Document(f"sections/{number:04}", text)
+
+
+def countries() -> Iterator[Document]:
+    """The World Factbook, a document for each country: "key: text" lines."""
+    for path in slice_files("countries"):
+        profile = json.loads(path.read_text("utf-8"))
+        lines = [
+            line
+            for part, entries in profile.items()
+            for line in ["", part, *_leaves(entries)]
+        ]
+        id = f"countries/{slug(path.parent.name)}/{path.stem}"
+        yield Document(id, "\n".join(lines).strip())
+
+
+def _leaves(entry: dict[str, Any], key: str = "") -> Iterator[str]:
+    """Every text in a nested entry, after the key it stands under."""
+    for name, value in entry.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, name)
+        elif value:
+            yield f"{key}: {value}"
+
+
+def grimm() -> Iterator[Document]:
+    """Tales of the brothers Grimm: title, empty line, text."""
+    [path] = slice_files("grimm")
+    lines = path.read_text("utf-8").splitlines()[3:]
+    for number, line in enumerate(filter(None, lines), 1):
+        _, title, _, text, *_ = line.split("\t")
+        id = f"grimm/{number:02}-{slug(title)}"
+        yield Document(id, f"{title}\n\n{unwrap(text)}")
+
+
+def parables() -> Iterator[Document]:
+    """Distinct short parables, spaces after full stops restored."""
+    [path] = slice_files("parables")
+    asked = (record["input"][-1]["content"] for record in _jsonl(path))
+    texts = dict.fromkeys(a.split("\nWhich moral is this")[0] for a in asked)
+    for number, text in enumerate(texts, 1):
+        text = re.sub(r"([a-z][.!?,])([A-Z\"])", r"\1 \2", text)
+        yield Document(f"parables/{number:04}", unwrap(text))
