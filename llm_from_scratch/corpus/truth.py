@@ -1,0 +1,169 @@
+# Generated from chapters/appendix_world.md by `make export`. Do not edit.
+"""What is true: people, towns, shops and roads of an invented region.
+
+Names are the keys; a fact is a subject, a relation and a value.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+__all__ = [
+    "FIELDS",
+    "NOW",
+    "PERSON_RELATIONS",
+    "TOWN_RELATIONS",
+    "Fact",
+    "Person",
+    "Shop",
+    "Town",
+    "World",
+]
+
+
+NOW = 400  # the year in which the pages are written
+
+
+class Fact(NamedTuple):
+    """What a sentence can state: a subject, a relation and a value."""
+
+    subject: str
+    relation: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Person:
+    """Someone who lives in the region; "" or () where nothing applies."""
+
+    name: str
+    family: str
+    female: bool
+    born: int
+    birthday: str
+    town: str
+    generation: int  # 0 old, 1 grown up, 2 child
+    mother: str = ""
+    father: str = ""
+    spouse: str = ""
+    trade: str = ""
+    shop: str = ""
+    likes: str = ""
+    pet: str = ""
+    species: str = ""
+
+
+@dataclass(frozen=True)
+class Town:
+    """A town, its neighborhood and what it is known for; miles, years."""
+
+    name: str
+    x: float
+    y: float
+    river: str
+    hill: str
+    founded: int
+    product: str
+    festival: str
+    date: str
+    custom: str
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A place of work: its sign, its kind, where it is and whose it is."""
+
+    name: str
+    kind: str
+    trade: str
+    town: str
+    keeper: str
+
+
+PERSON_RELATIONS = (
+    "lives_in",
+    "family",
+    "born",
+    "birthday",
+    "mother",
+    "father",
+    "spouse",
+    "trade",
+    "works_at",
+    "likes",
+    "pet",
+)
+TOWN_RELATIONS = ("river", "hill", "founded", "product", "festival")
+FIELDS = {"lives_in": "town", "works_at": "shop"}
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that is true. Mappings keep the order of creation."""
+
+    seed: int
+    region: str
+    towns: dict[str, Town]
+    shops: dict[str, Shop]
+    people: dict[str, Person]
+    rivers: dict[str, tuple[str, int]]  # the hill it rises on, its miles
+    hills: dict[str, int]  # height in feet
+    roads: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    @cached_property
+    def children(self) -> tuple[Person, ...]:
+        """People young enough to be the hero of a story."""
+        return tuple(p for p in self.people.values() if p.generation == 2)
+
+    @cached_property
+    def neighbors(self) -> dict[str, tuple[str, ...]]:
+        """Towns that a road leads to, by town."""
+        near: dict[str, list[str]] = {name: [] for name in self.towns}
+        for a, b in self.roads:
+            near[a].append(b)
+        return {name: tuple(found) for name, found in near.items()}
+
+    @cached_property
+    def residents(self) -> dict[str, tuple[Person, ...]]:
+        """People by town."""
+        homes: dict[str, list[Person]] = {name: [] for name in self.towns}
+        for person in self.people.values():
+            homes[person.town].append(person)
+        return {name: tuple(found) for name, found in homes.items()}
+
+    @cached_property
+    def offspring(self) -> dict[str, tuple[str, ...]]:
+        """Names of children by parent, oldest first."""
+        found: dict[str, list[str]] = {name: [] for name in self.people}
+        for child in sorted(self.people.values(), key=lambda p: p.born):
+            if child.mother:
+                found[child.mother].append(child.name)
+                found[child.father].append(child.name)
+        return {name: tuple(names) for name, names in found.items()}
+
+    @cached_property
+    def facts(self) -> dict[tuple[str, str], str]:
+        """What pages may state: {(subject, relation): value}."""
+        found: dict[tuple[str, str], str] = {}
+        for p in self.people.values():
+            for relation in PERSON_RELATIONS:
+                value = str(getattr(p, FIELDS.get(relation, relation)))
+                if value:
+                    found[p.name, relation] = value
+        for t in self.towns.values():
+            for relation in TOWN_RELATIONS:
+                found[t.name, relation] = str(getattr(t, relation))
+            found[t.festival, "held_in"] = t.name
+            found[t.festival, "held_on"] = t.date
+        for s in self.shops.values():
+            found[s.name, "shop_in"] = s.town
+            found[s.name, "run_by"] = s.keeper
+            found[s.name, "kind"] = s.kind
+        for river, (hill, miles) in self.rivers.items():
+            found[river, "rises_on"] = hill
+            found[river, "length"] = str(miles)
+        for hill, feet in self.hills.items():
+            found[hill, "height"] = str(feet)
+        for (a, b), miles in self.roads.items():
+            found[a, f"road to {b}"] = str(miles)
+        return found
