@@ -9,7 +9,7 @@ from typing import Any
 
 import nbformat
 import yaml
-from jupytext.myst import MystMetadataParsingError, myst_to_notebook
+from jupytext.myst import myst_to_notebook
 from nbformat import NotebookNode
 
 from book.press.paths import Layout, PressError
@@ -110,8 +110,9 @@ def parse_text(text: str, name: str) -> Text:
         raise PressError(f"{name}:1: the jupytext header is missing")
     try:
         notebook = myst_to_notebook(text, add_source_map=True)
-    except (MystMetadataParsingError, ValueError, AttributeError) as error:
-        raise PressError(f"{name}: {error}") from error
+    except Exception as error:  # bad YAML, tags that are no words, ...
+        reason = " ".join(str(error).split())[:200]
+        raise PressError(f"{name}: unreadable cell: {reason}") from error
     lines = [line + 1 for line in notebook.metadata["source_map"]]
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type == "code":
