@@ -187,7 +187,7 @@ def _options(metadata: dict[str, Any]) -> str:
         Dumper=_Block,
         sort_keys=False,
         allow_unicode=True,
-        width=76,
+        width=68,
     )
     return f"---\n{block}---\n"
 
