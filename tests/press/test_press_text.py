@@ -52,8 +52,8 @@ mystnb:
       And a second paragraph.
   image:
     alt: >-
-      A long description that does not fit on one line of the text and is
-      therefore folded.
+      A long description that does not fit on one line of the text and
+      is therefore folded.
 ---
 plot(x)
 ```
