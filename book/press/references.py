@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 
 import nbformat
 
@@ -12,7 +13,7 @@ from book.press.rules import Chapter
 TYPED = re.compile(
     r"\b(Figures?|Figs?\.|Chapters?|Sections?|Tables?|Equations?|Eqs?\."
     r"|Exercises?|Appendix|Appendices|Listings?|Parts?|Theorems?)"
-    r"[ ~\n]+(\d+(\.\d+)*|[IVX]+|[A-Z])\b(?![\w'\u2019])"
+    r"(?:[ ~]+|\n)(\d+(\.\d+)*|[IVX]+|[A-Z])\b(?![\w'\u2019])"
 )
 URL = re.compile(r"(https?://|www\.)\S+")
 CITE = r"(?:foot)?cite(?::[\w:]+)?"
@@ -38,9 +39,13 @@ def pages(layout: Layout, chapters: list[Chapter]) -> Iterator[Page]:
 def typed_numbers(page: Page) -> Iterator[str]:
     """Numbers of figures and chapters come from the build, not from hands."""
     name, prose, _ = page
-    for line, text in plain_lines(prose):
-        for hit in TYPED.finditer(text):
-            yield f"{name}:{line}: typed reference {hit[0]!r}; use a role"
+    lines = list(plain_lines(prose))
+    for (line, text), after in zip_longest(lines, lines[1:], fillvalue=(0, "")):
+        joined = f"{text}\n{after[1]}" if after[0] == line + 1 else text
+        for hit in TYPED.finditer(joined):
+            if hit.start() < len(text):
+                said = " ".join(hit[0].split())
+                yield f"{name}:{line}: typed reference {said!r}; use a role"
 
 
 def bare_urls(page: Page) -> Iterator[str]:
