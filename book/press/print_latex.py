@@ -50,6 +50,9 @@ class BookTranslator(LaTeXTranslator):
             super().visit_literal_block(node)
         finally:
             written = "".join(self.body[start:]).translate(UNKNOWN)
+            if "place" in node:
+                label = self.encode(node["place"])
+                written = f"\n\\bookplaced{{{label}}}{written}"
             if "stderr" in node["classes"]:
                 written = f"\n\\begin{{bookstderr}}{written}\\end{{bookstderr}}"
             self.body[start:] = [written]

@@ -40,30 +40,37 @@ def place(module: str) -> str:
     return f"{PACKAGE}/{module.replace('.', '/')}.py"
 
 
+OUTER = re.compile(r"\A(\\begin\{\w+)\}(.*\\end\{\w+)\}\Z", re.DOTALL)
+
+
 class PlaceLabels(SphinxTransform):
-    """Caption each exported cell with the file that it is written to."""
+    """Mark the code of each exported cell with the file it is written to."""
 
     default_priority = 850
 
     def apply(self, **kwargs: Any) -> None:
-        for cell in list(self.document.findall(nodes.container)):
+        for cell in self.document.findall(nodes.container):
             tags = [c for c in cell["classes"] if c.startswith(TAG)]
             if not tags:
                 continue
             cell["classes"] = [c for c in cell["classes"] if c not in tags]
             cell["classes"].append("exported")
-            for block in list(cell.findall(nodes.literal_block)):
+            for block in cell.findall(nodes.literal_block):
                 if "cell_input" in block.parent["classes"]:
-                    self.caption(block, place(tags[0].removeprefix(TAG)))
+                    block["place"] = place(tags[0].removeprefix(TAG))
 
-    def caption(self, block: nodes.literal_block, path: str) -> None:
-        wrapper = nodes.container(
-            "", literal_block=True, classes=["literal-block-wrapper"]
-        )
-        block.replace_self(wrapper)
-        text = nodes.inline("", path, classes=["place"])
-        wrapper += nodes.caption("", "", text)
-        wrapper += block
+
+class SitePlaces(SphinxPostTransform):
+    """Show the mark on the site; the LaTeX writer does it in print."""
+
+    default_priority = 400
+    builders = ("html",)
+
+    def run(self, **kwargs: Any) -> None:
+        for block in list(self.document.findall(nodes.literal_block)):
+            if "place" in block:
+                label = nodes.paragraph("", block["place"], classes=["place"])
+                block.parent.insert(block.parent.index(block), label)
 
 
 class VisibleControls(SphinxTransform):
@@ -84,6 +91,32 @@ class VisibleControls(SphinxTransform):
                 shown = str(text).translate(PICTURES)
                 if shown != text:
                     text.parent.replace(text, nodes.Text(shown))
+
+
+class PlainAmsMath(SphinxTransform):
+    r"""Number only the equations that have a label.
+
+    MyST gives `\begin{align}` a random label, so that two builds differ, and
+    one number, where LaTeX gives each line its own.
+    """
+
+    default_priority = 853
+
+    def apply(self, **kwargs: Any) -> None:
+        labels = set()
+        for block in self.document.findall(nodes.math_block):
+            if "amsmath" not in block["classes"] or not block.get("label"):
+                continue
+            labels.add(nodes.make_id(f"equation-{block['label']}"))
+            self.env.get_domain("math").data["objects"].pop(block["label"])
+            block["label"] = block["number"] = None
+            block["ids"], block["names"] = [], []
+            starred = OUTER.sub(r"\1*}\2*}", block.astext().strip())
+            block.children = []
+            block += nodes.Text(starred)
+        for target in list(self.document.findall(nodes.target)):
+            if labels & set(target["ids"]):
+                target.parent.remove(target)
 
 
 class LabelRows(SphinxTransform):
@@ -310,15 +343,28 @@ def write_edition(app: Sphinx, error: Exception | None) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def drop_thebe(app: Sphinx) -> None:
+    """Remove the live-code loader, which names a server on every page."""
+    for listeners in app.events.listeners.values():
+        for listener in list(listeners):
+            if listener.handler.__module__.startswith("sphinx_thebe"):
+                listeners.remove(listener)
+
+
+TRANSFORMS = (PlaceLabels, VisibleControls, PlainAmsMath, LabelRows)
+POST_TRANSFORMS = (SolutionLinks, HideCells, Structure, SiteFigures, SitePlaces)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything with Sphinx."""
     app.add_config_value("book_root", "", "env")
     app.set_translator("latex", print_latex.BookTranslator)
-    for transform in (PlaceLabels, LabelRows, VisibleControls):
+    for transform in TRANSFORMS:
         app.add_transform(transform)
-    for post_transform in (SolutionLinks, HideCells, Structure, SiteFigures):
+    for post_transform in POST_TRANSFORMS:
         app.add_post_transform(post_transform)
     app.connect("doctree-read", number_captions, priority=100)
+    app.connect("builder-inited", drop_thebe, priority=1)
     app.connect("builder-inited", prepare_print)
     app.connect("build-finished", write_edition)
     setattr(  # noqa: B010 (Sphinx numbers chapters 1, 2, 3 otherwise)
