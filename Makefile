@@ -21,6 +21,7 @@ export NUMBA_CACHE_DIR ?= $(CURDIR)/.cache/numba
 export HF_HUB_OFFLINE ?= 1
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help setup tex data export run adopt format sync lint unit notebooks \
   test bench hooks clean
 
@@ -63,7 +64,7 @@ unit: setup  ## Unit tests, two at a time
 notebooks: setup  ## Run chapters again and compare every output: CH="06"
 	$(PRESS).validate $(CH)
 
-test: setup data sync lint unit notebooks  ## Every check
+test: setup sync lint data unit notebooks  ## Every check
 
 bench: setup  ## Measure against other programs (benchmarks/results)
 	set -e; for script in benchmarks/*.py; do $(PY) $$script; done

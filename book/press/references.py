@@ -12,7 +12,7 @@ from book.press.rules import Chapter
 
 TYPED = re.compile(
     r"\b(Figures?|Figs?\.|Chapters?|Sections?|Tables?|Equations?|Eqs?\."
-    r"|Exercises?|Appendix|Appendices|Listings?|Parts?|Theorems?)"
+    r"|Exercises?|Appendix|Appendices|Listings?|Theorems?)"
     r"(?:[ ~]+|\n)(\d+(\.\d+)*|[IVX]+|[A-Z])\b(?![\w'\u2019])"
 )
 URL = re.compile(r"(https?://|www\.)\S+")
@@ -21,6 +21,7 @@ ENTRY = re.compile(r"^\s*@(\w+)\s*\{\s*([^,\s]+)\s*,", re.MULTILINE)
 SOURCE = re.compile(r"\bSources?:\s*([^\n]*)")
 KEY = re.compile(r"[a-z][\w-]*\d{4}[\w-]*")
 GLUE = re.compile(r"""\bglue\(\s*["']([^"'{}]+)["']""")
+COMPUTED_GLUE = re.compile(r"""\bglue\(\s*(?!["'\s])""")
 RECORD = "application/papermill.record/"
 
 Page = tuple[str, list[tuple[int, str]], str]  # name, prose, whole text
@@ -157,6 +158,9 @@ def glue_keys(chapters: list[Chapter]) -> Iterator[str]:
 
 
 def _glue_uses(chapter: Chapter, keys: dict[str, set[str]]) -> Iterator[str]:
+    computed = any(COMPUTED_GLUE.search(c.source) for _, c in chapter.code)
+    if computed and not chapter.path.with_suffix(".ipynb").exists():
+        return  # known after the first run
     whole = chapter.path.read_text("utf-8")
     used = [content for _, content in roles(whole, r"glue(?::\w+)?")]
     used += [

@@ -196,7 +196,7 @@ def _mystnb(cell: NotebookNode) -> dict[str, Any]:
 def code_size(chapter: Chapter) -> Iterator[str]:
     """Cells fit one look and lines fit the page; a class may be longer."""
     for place, cell in chapter.code:
-        lines = cell.source.split("\n")
+        lines = [line for line in cell.source.split("\n") if line.strip()]
         limit = CLASS_LINES if _is_class(cell) else CELL_LINES
         if len(lines) > limit:
             yield f"{place}: {len(lines)} lines of code; at most {limit}"

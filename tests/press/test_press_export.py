@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from book.press.export import export, make_plan
+from book.press.export import export
+from book.press.plan import make_plan
 
 HEAD = '"""Count things."""\n\nfrom collections import Counter'
 COUNT = 'def count(xs):\n    """Count."""\n    return Counter(xs)'

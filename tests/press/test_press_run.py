@@ -1,10 +1,13 @@
 """Running, comparing, adopting: byte-stable, and no edit is ever lost."""
 
+import subprocess
+
 import nbformat
 import pytest
 
 from book.press.adopt import adopt, find
 from book.press.export import export
+from book.press.kernel import environment
 from book.press.paths import PressError
 from book.press.run import edited, run
 from book.press.sync import problems
@@ -268,3 +271,25 @@ def test_longest_notebook_starts_first(small):
     order = [path.stem for path in longest_first(paths, small)]
     assert order == ["01_a", "03_c", "02_b"]
     assert command(paths)[-3:] == [str(path) for path in paths]
+
+
+def test_validation_fails_only_where_an_output_changed(book, cell):
+    varying = "import time\nprint(time.time())"
+    paths = [
+        chapter(book),
+        book.write("02_varies", cell(varying, "nbval-ignore-output")),
+        book.write("03_changed", cell("print('abc')"), cell("6 * 7")),
+    ]
+    for path in paths:
+        run(path, book)
+    stored = paths[2].with_suffix(".ipynb")
+    stored.write_text(stored.read_text().replace('"42"', '"43"'))
+    done = subprocess.run(
+        command([path.with_suffix(".ipynb") for path in paths]),
+        env=environment(book),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "03_changed.ipynb::Cell 1" in done.stdout
+    assert "1 failed, 5 passed, 1 skipped" in done.stdout
