@@ -8,15 +8,73 @@ if TYPE_CHECKING:
     from llm_from_scratch.corpus.archives import check_archive as check_archive
     from llm_from_scratch.corpus.archives import https_get as https_get
     from llm_from_scratch.corpus.archives import unpack as unpack
+    from llm_from_scratch.corpus.articles import KINDS as KINDS
+    from llm_from_scratch.corpus.articles import CleanPage as CleanPage
+    from llm_from_scratch.corpus.articles import clean_page as clean_page
+    from llm_from_scratch.corpus.articles import clean_pages as clean_pages
+    from llm_from_scratch.corpus.charset import HABITS as HABITS
+    from llm_from_scratch.corpus.charset import SINGLE as SINGLE
+    from llm_from_scratch.corpus.charset import TO_BYTE as TO_BYTE
+    from llm_from_scratch.corpus.charset import TO_CHAR as TO_CHAR
+    from llm_from_scratch.corpus.charset import WESTERN as WESTERN
+    from llm_from_scratch.corpus.charset import CharsetPlan as CharsetPlan
+    from llm_from_scratch.corpus.charset import Spans as Spans
+    from llm_from_scratch.corpus.charset import break_text as break_text
+    from llm_from_scratch.corpus.charset import encode_page as encode_page
+    from llm_from_scratch.corpus.charset import mend_text as mend_text
+    from llm_from_scratch.corpus.charset import meta_tag as meta_tag
+    from llm_from_scratch.corpus.charset import plan_charset as plan_charset
+    from llm_from_scratch.corpus.copies import SENTENCE_END as SENTENCE_END
+    from llm_from_scratch.corpus.copies import edit_text as edit_text
+    from llm_from_scratch.corpus.copies import excerpt_text as excerpt_text
+    from llm_from_scratch.corpus.copies import (
+        split_sentences as split_sentences,
+    )
+    from llm_from_scratch.corpus.crawl import TRANSPORTS as TRANSPORTS
+    from llm_from_scratch.corpus.crawl import Headers as Headers
+    from llm_from_scratch.corpus.crawl import gzip_member as gzip_member
+    from llm_from_scratch.corpus.crawl import http_head as http_head
+    from llm_from_scratch.corpus.crawl import record_id as record_id
+    from llm_from_scratch.corpus.crawl import sha1_digest as sha1_digest
+    from llm_from_scratch.corpus.crawl import transport_body as transport_body
+    from llm_from_scratch.corpus.crawl import warc_record as warc_record
+    from llm_from_scratch.corpus.dirt import JUNK as JUNK
+    from llm_from_scratch.corpus.dirt import ROWS as ROWS
+    from llm_from_scratch.corpus.dirt import Text as Text
+    from llm_from_scratch.corpus.dirt import adult_text as adult_text
+    from llm_from_scratch.corpus.dirt import decoy_notice as decoy_notice
+    from llm_from_scratch.corpus.dirt import foreign_text as foreign_text
+    from llm_from_scratch.corpus.dirt import list_text as list_text
+    from llm_from_scratch.corpus.dirt import lorem_text as lorem_text
+    from llm_from_scratch.corpus.dirt import lost_text as lost_text
+    from llm_from_scratch.corpus.dirt import spam_text as spam_text
     from llm_from_scratch.corpus.documents import BENCH as BENCH
     from llm_from_scratch.corpus.documents import READERS as READERS
     from llm_from_scratch.corpus.documents import Reader as Reader
+    from llm_from_scratch.corpus.drafts import DRAFTERS as DRAFTERS
+    from llm_from_scratch.corpus.drafts import Draft as Draft
+    from llm_from_scratch.corpus.drafts import Drafter as Drafter
+    from llm_from_scratch.corpus.drafts import clean_draft as clean_draft
     from llm_from_scratch.corpus.fetch import damaged as damaged
     from llm_from_scratch.corpus.fetch import data_dir as data_dir
     from llm_from_scratch.corpus.fetch import fetch_package as fetch_package
     from llm_from_scratch.corpus.fetch import npm_url as npm_url
     from llm_from_scratch.corpus.fetch import package_dir as package_dir
     from llm_from_scratch.corpus.fetch import slice_files as slice_files
+    from llm_from_scratch.corpus.grammar import article as article
+    from llm_from_scratch.corpus.grammar import listing as listing
+    from llm_from_scratch.corpus.grammar import number_word as number_word
+    from llm_from_scratch.corpus.grammar import plural as plural
+    from llm_from_scratch.corpus.grammar import possessive as possessive
+    from llm_from_scratch.corpus.grammar import read_lists as read_lists
+    from llm_from_scratch.corpus.grammar import verb as verb
+    from llm_from_scratch.corpus.grammar import words as words
+    from llm_from_scratch.corpus.html import BLOCKS as BLOCKS
+    from llm_from_scratch.corpus.html import HIDDEN as HIDDEN
+    from llm_from_scratch.corpus.html import MARKUP as MARKUP
+    from llm_from_scratch.corpus.html import RenderedPage as RenderedPage
+    from llm_from_scratch.corpus.html import curly as curly
+    from llm_from_scratch.corpus.html import render_page as render_page
     from llm_from_scratch.corpus.labeled import Chat as Chat
     from llm_from_scratch.corpus.labeled import Comment as Comment
     from llm_from_scratch.corpus.labeled import Declaration as Declaration
@@ -33,20 +91,62 @@ if TYPE_CHECKING:
     from llm_from_scratch.corpus.labeled import (
         toxicity_prompts as toxicity_prompts,
     )
+    from llm_from_scratch.corpus.labels import PostLabel as PostLabel
+    from llm_from_scratch.corpus.labels import WebLabel as WebLabel
+    from llm_from_scratch.corpus.labels import label_from as label_from
+    from llm_from_scratch.corpus.labels import label_line as label_line
+    from llm_from_scratch.corpus.labels import read_labels as read_labels
     from llm_from_scratch.corpus.manifest import Package as Package
     from llm_from_scratch.corpus.manifest import Slice as Slice
     from llm_from_scratch.corpus.manifest import find_slice as find_slice
+    from llm_from_scratch.corpus.manifest import sources_page as sources_page
     from llm_from_scratch.corpus.paths import BOUNDARY as BOUNDARY
     from llm_from_scratch.corpus.paths import read_jsonl as read_jsonl
     from llm_from_scratch.corpus.paths import read_path as read_path
     from llm_from_scratch.corpus.paths import read_txt as read_txt
     from llm_from_scratch.corpus.paths import read_warc as read_warc
+    from llm_from_scratch.corpus.phrases import NUMBERS as NUMBERS
+    from llm_from_scratch.corpus.phrases import SLOT as SLOT
+    from llm_from_scratch.corpus.phrases import dice as dice
+    from llm_from_scratch.corpus.phrases import fill_shape as fill_shape
+    from llm_from_scratch.corpus.phrases import web_bank as web_bank
+    from llm_from_scratch.corpus.phrases import web_template as web_template
+    from llm_from_scratch.corpus.plan import COPIES as COPIES
+    from llm_from_scratch.corpus.plan import EDIT_RATES as EDIT_RATES
+    from llm_from_scratch.corpus.plan import LETTERS as LETTERS
+    from llm_from_scratch.corpus.plan import MEMBERS as MEMBERS
+    from llm_from_scratch.corpus.plan import Canary as Canary
+    from llm_from_scratch.corpus.plan import Mixture as Mixture
+    from llm_from_scratch.corpus.plan import SmallwebConfig as SmallwebConfig
+    from llm_from_scratch.corpus.plan import block_canaries as block_canaries
+    from llm_from_scratch.corpus.plan import canary_places as canary_places
+    from llm_from_scratch.corpus.plan import planned_kind as planned_kind
+    from llm_from_scratch.corpus.plan import source_of as source_of
+    from llm_from_scratch.corpus.posts import MASK as MASK
+    from llm_from_scratch.corpus.posts import SHARES as SHARES
+    from llm_from_scratch.corpus.posts import Post as Post
+    from llm_from_scratch.corpus.posts import make_post as make_post
+    from llm_from_scratch.corpus.posts import make_thread as make_thread
+    from llm_from_scratch.corpus.posts import mask_word as mask_word
+    from llm_from_scratch.corpus.private import ALIKE as ALIKE
+    from llm_from_scratch.corpus.private import PRIVATE as PRIVATE
+    from llm_from_scratch.corpus.private import Span as Span
+    from llm_from_scratch.corpus.private import luhn_digit as luhn_digit
+    from llm_from_scratch.corpus.private import plant_private as plant_private
     from llm_from_scratch.corpus.records import HELDOUT as HELDOUT
     from llm_from_scratch.corpus.records import Document as Document
     from llm_from_scratch.corpus.records import RawDocument as RawDocument
     from llm_from_scratch.corpus.records import is_heldout as is_heldout
     from llm_from_scratch.corpus.records import slug as slug
     from llm_from_scratch.corpus.records import unwrap as unwrap
+    from llm_from_scratch.corpus.sites import PATHS as PATHS
+    from llm_from_scratch.corpus.sites import SUITABLE as SUITABLE
+    from llm_from_scratch.corpus.sites import TEMPLATES as TEMPLATES
+    from llm_from_scratch.corpus.sites import Site as Site
+    from llm_from_scratch.corpus.sites import choose_site as choose_site
+    from llm_from_scratch.corpus.sites import junk_site as junk_site
+    from llm_from_scratch.corpus.sites import make_site as make_site
+    from llm_from_scratch.corpus.sites import page_url as page_url
     from llm_from_scratch.corpus.slices import countries as countries
     from llm_from_scratch.corpus.slices import grimm as grimm
     from llm_from_scratch.corpus.slices import moby_dick as moby_dick
@@ -60,117 +160,458 @@ if TYPE_CHECKING:
     from llm_from_scratch.corpus.slices import tiktoken_ranks as tiktoken_ranks
     from llm_from_scratch.corpus.slices import vocabulary as vocabulary
     from llm_from_scratch.corpus.slices import wikipedia as wikipedia
+    from llm_from_scratch.corpus.smallweb import CONTENT as CONTENT
+    from llm_from_scratch.corpus.smallweb import REVISIT as REVISIT
+    from llm_from_scratch.corpus.smallweb import Manifest as Manifest
+    from llm_from_scratch.corpus.smallweb import page_records as page_records
+    from llm_from_scratch.corpus.smallweb import (
+        smallweb_pages as smallweb_pages,
+    )
+    from llm_from_scratch.corpus.smallweb import (
+        warcinfo_record as warcinfo_record,
+    )
+    from llm_from_scratch.corpus.smallweb import (
+        write_smallweb as write_smallweb,
+    )
+    from llm_from_scratch.corpus.stories import Cast as Cast
+    from llm_from_scratch.corpus.stories import Event as Event
+    from llm_from_scratch.corpus.stories import Plot as Plot
+    from llm_from_scratch.corpus.stories import Scribe as Scribe
+    from llm_from_scratch.corpus.stories import Story as Story
+    from llm_from_scratch.corpus.stories import cast_roles as cast_roles
+    from llm_from_scratch.corpus.stories import make_scribe as make_scribe
+    from llm_from_scratch.corpus.stories import person_thing as person_thing
+    from llm_from_scratch.corpus.stories import read_plots as read_plots
+    from llm_from_scratch.corpus.stories import tell_story as tell_story
+    from llm_from_scratch.corpus.stories import title_case as title_case
+    from llm_from_scratch.corpus.teller import AUTO as AUTO
+    from llm_from_scratch.corpus.teller import CASES as CASES
+    from llm_from_scratch.corpus.teller import PRONOUNS as PRONOUNS
+    from llm_from_scratch.corpus.teller import TOKEN as TOKEN
+    from llm_from_scratch.corpus.teller import VERBS as VERBS
+    from llm_from_scratch.corpus.teller import Node as Node
+    from llm_from_scratch.corpus.teller import Role as Role
+    from llm_from_scratch.corpus.teller import Teller as Teller
+    from llm_from_scratch.corpus.teller import Thing as Thing
+    from llm_from_scratch.corpus.teller import (
+        compile_template as compile_template,
+    )
+    from llm_from_scratch.corpus.teller import tidy as tidy
+    from llm_from_scratch.corpus.truth import FIELDS as FIELDS
+    from llm_from_scratch.corpus.truth import NOW as NOW
+    from llm_from_scratch.corpus.truth import (
+        PERSON_RELATIONS as PERSON_RELATIONS,
+    )
+    from llm_from_scratch.corpus.truth import TOWN_RELATIONS as TOWN_RELATIONS
+    from llm_from_scratch.corpus.truth import Fact as Fact
+    from llm_from_scratch.corpus.truth import Person as Person
+    from llm_from_scratch.corpus.truth import Shop as Shop
+    from llm_from_scratch.corpus.truth import Town as Town
+    from llm_from_scratch.corpus.truth import World as World
+    from llm_from_scratch.corpus.webpage import ODD as ODD
+    from llm_from_scratch.corpus.webpage import WebPage as WebPage
+    from llm_from_scratch.corpus.webpage import iso_date as iso_date
+    from llm_from_scratch.corpus.webpage import smallweb_page as smallweb_page
+    from llm_from_scratch.corpus.webpage import visit_date as visit_date
+    from llm_from_scratch.corpus.world import NameMaker as NameMaker
+    from llm_from_scratch.corpus.world import make_world as make_world
 
 __all__ = [
+    "ALIKE",
+    "AUTO",
     "BENCH",
+    "BLOCKS",
     "BOUNDARY",
+    "CASES",
+    "CONTENT",
+    "COPIES",
+    "DRAFTERS",
+    "EDIT_RATES",
+    "FIELDS",
+    "HABITS",
     "HELDOUT",
+    "HIDDEN",
+    "JUNK",
+    "KINDS",
+    "LETTERS",
+    "MARKUP",
+    "MASK",
+    "MEMBERS",
+    "NOW",
+    "NUMBERS",
+    "ODD",
+    "PATHS",
+    "PERSON_RELATIONS",
+    "PRIVATE",
+    "PRONOUNS",
     "READERS",
+    "REVISIT",
+    "ROWS",
+    "SENTENCE_END",
+    "SHARES",
+    "SINGLE",
+    "SLOT",
+    "SUITABLE",
+    "TEMPLATES",
+    "TOKEN",
+    "TOWN_RELATIONS",
+    "TO_BYTE",
+    "TO_CHAR",
+    "TRANSPORTS",
+    "VERBS",
+    "WESTERN",
+    "Canary",
+    "Cast",
+    "CharsetPlan",
     "Chat",
+    "CleanPage",
     "Comment",
     "Declaration",
     "Document",
+    "Draft",
+    "Drafter",
+    "Event",
+    "Fact",
     "GoldPage",
+    "Headers",
     "Mail",
+    "Manifest",
+    "Mixture",
+    "NameMaker",
     "NewsPage",
+    "Node",
     "Package",
+    "Person",
+    "Plot",
+    "Post",
+    "PostLabel",
     "RawDocument",
     "Reader",
+    "RenderedPage",
+    "Role",
+    "Scribe",
+    "Shop",
+    "Site",
     "Slice",
+    "SmallwebConfig",
+    "Span",
+    "Spans",
+    "Story",
+    "Teller",
+    "Text",
+    "Thing",
+    "Town",
+    "WebLabel",
+    "WebPage",
+    "World",
+    "adult_text",
+    "article",
+    "block_canaries",
+    "break_text",
+    "canary_places",
+    "cast_roles",
     "chats",
     "check_archive",
+    "choose_site",
+    "clean_draft",
+    "clean_page",
+    "clean_pages",
+    "compile_template",
     "countries",
+    "curly",
     "damaged",
     "data_dir",
+    "decoy_notice",
+    "dice",
+    "edit_text",
+    "encode_page",
+    "excerpt_text",
     "fetch_package",
+    "fill_shape",
     "find_slice",
+    "foreign_text",
     "grimm",
+    "gzip_member",
+    "http_head",
     "https_get",
     "is_heldout",
+    "iso_date",
+    "junk_site",
+    "label_from",
+    "label_line",
     "language_model",
     "languages",
+    "list_text",
+    "listing",
+    "lorem_text",
+    "lost_text",
+    "luhn_digit",
+    "make_post",
+    "make_scribe",
+    "make_site",
+    "make_thread",
+    "make_world",
+    "mask_word",
+    "mend_text",
+    "meta_tag",
     "moby_dick",
     "news",
     "novels",
     "npm_url",
+    "number_word",
     "package_dir",
+    "page_records",
+    "page_url",
     "pages",
     "parables",
+    "person_thing",
+    "plan_charset",
+    "planned_kind",
+    "plant_private",
     "plays",
+    "plural",
+    "possessive",
     "read_jsonl",
+    "read_labels",
+    "read_lists",
     "read_path",
+    "read_plots",
     "read_txt",
     "read_warc",
     "recipes",
+    "record_id",
+    "render_page",
     "sections",
+    "sha1_digest",
     "slice_files",
     "slug",
+    "smallweb_page",
+    "smallweb_pages",
+    "source_of",
+    "sources_page",
     "spam",
+    "spam_text",
     "speeches",
+    "split_sentences",
     "tales",
+    "tell_story",
+    "tidy",
     "tiktoken_ranks",
+    "title_case",
     "toxicity",
     "toxicity_prompts",
+    "transport_body",
     "unpack",
     "unwrap",
+    "verb",
+    "visit_date",
     "vocabulary",
+    "warc_record",
+    "warcinfo_record",
+    "web_bank",
+    "web_template",
     "wikipedia",
+    "words",
+    "write_smallweb",
 ]
 
 _HOME = {
+    "ALIKE": "llm_from_scratch.corpus.private",
+    "AUTO": "llm_from_scratch.corpus.teller",
     "BENCH": "llm_from_scratch.corpus.documents",
+    "BLOCKS": "llm_from_scratch.corpus.html",
     "BOUNDARY": "llm_from_scratch.corpus.paths",
+    "CASES": "llm_from_scratch.corpus.teller",
+    "CONTENT": "llm_from_scratch.corpus.smallweb",
+    "COPIES": "llm_from_scratch.corpus.plan",
+    "DRAFTERS": "llm_from_scratch.corpus.drafts",
+    "EDIT_RATES": "llm_from_scratch.corpus.plan",
+    "FIELDS": "llm_from_scratch.corpus.truth",
+    "HABITS": "llm_from_scratch.corpus.charset",
     "HELDOUT": "llm_from_scratch.corpus.records",
+    "HIDDEN": "llm_from_scratch.corpus.html",
+    "JUNK": "llm_from_scratch.corpus.dirt",
+    "KINDS": "llm_from_scratch.corpus.articles",
+    "LETTERS": "llm_from_scratch.corpus.plan",
+    "MARKUP": "llm_from_scratch.corpus.html",
+    "MASK": "llm_from_scratch.corpus.posts",
+    "MEMBERS": "llm_from_scratch.corpus.plan",
+    "NOW": "llm_from_scratch.corpus.truth",
+    "NUMBERS": "llm_from_scratch.corpus.phrases",
+    "ODD": "llm_from_scratch.corpus.webpage",
+    "PATHS": "llm_from_scratch.corpus.sites",
+    "PERSON_RELATIONS": "llm_from_scratch.corpus.truth",
+    "PRIVATE": "llm_from_scratch.corpus.private",
+    "PRONOUNS": "llm_from_scratch.corpus.teller",
     "READERS": "llm_from_scratch.corpus.documents",
+    "REVISIT": "llm_from_scratch.corpus.smallweb",
+    "ROWS": "llm_from_scratch.corpus.dirt",
+    "SENTENCE_END": "llm_from_scratch.corpus.copies",
+    "SHARES": "llm_from_scratch.corpus.posts",
+    "SINGLE": "llm_from_scratch.corpus.charset",
+    "SLOT": "llm_from_scratch.corpus.phrases",
+    "SUITABLE": "llm_from_scratch.corpus.sites",
+    "TEMPLATES": "llm_from_scratch.corpus.sites",
+    "TOKEN": "llm_from_scratch.corpus.teller",
+    "TOWN_RELATIONS": "llm_from_scratch.corpus.truth",
+    "TO_BYTE": "llm_from_scratch.corpus.charset",
+    "TO_CHAR": "llm_from_scratch.corpus.charset",
+    "TRANSPORTS": "llm_from_scratch.corpus.crawl",
+    "VERBS": "llm_from_scratch.corpus.teller",
+    "WESTERN": "llm_from_scratch.corpus.charset",
+    "Canary": "llm_from_scratch.corpus.plan",
+    "Cast": "llm_from_scratch.corpus.stories",
+    "CharsetPlan": "llm_from_scratch.corpus.charset",
     "Chat": "llm_from_scratch.corpus.labeled",
+    "CleanPage": "llm_from_scratch.corpus.articles",
     "Comment": "llm_from_scratch.corpus.labeled",
     "Declaration": "llm_from_scratch.corpus.labeled",
     "Document": "llm_from_scratch.corpus.records",
+    "Draft": "llm_from_scratch.corpus.drafts",
+    "Drafter": "llm_from_scratch.corpus.drafts",
+    "Event": "llm_from_scratch.corpus.stories",
+    "Fact": "llm_from_scratch.corpus.truth",
     "GoldPage": "llm_from_scratch.corpus.labeled",
+    "Headers": "llm_from_scratch.corpus.crawl",
     "Mail": "llm_from_scratch.corpus.labeled",
+    "Manifest": "llm_from_scratch.corpus.smallweb",
+    "Mixture": "llm_from_scratch.corpus.plan",
+    "NameMaker": "llm_from_scratch.corpus.world",
     "NewsPage": "llm_from_scratch.corpus.labeled",
+    "Node": "llm_from_scratch.corpus.teller",
     "Package": "llm_from_scratch.corpus.manifest",
+    "Person": "llm_from_scratch.corpus.truth",
+    "Plot": "llm_from_scratch.corpus.stories",
+    "Post": "llm_from_scratch.corpus.posts",
+    "PostLabel": "llm_from_scratch.corpus.labels",
     "RawDocument": "llm_from_scratch.corpus.records",
     "Reader": "llm_from_scratch.corpus.documents",
+    "RenderedPage": "llm_from_scratch.corpus.html",
+    "Role": "llm_from_scratch.corpus.teller",
+    "Scribe": "llm_from_scratch.corpus.stories",
+    "Shop": "llm_from_scratch.corpus.truth",
+    "Site": "llm_from_scratch.corpus.sites",
     "Slice": "llm_from_scratch.corpus.manifest",
+    "SmallwebConfig": "llm_from_scratch.corpus.plan",
+    "Span": "llm_from_scratch.corpus.private",
+    "Spans": "llm_from_scratch.corpus.charset",
+    "Story": "llm_from_scratch.corpus.stories",
+    "Teller": "llm_from_scratch.corpus.teller",
+    "Text": "llm_from_scratch.corpus.dirt",
+    "Thing": "llm_from_scratch.corpus.teller",
+    "Town": "llm_from_scratch.corpus.truth",
+    "WebLabel": "llm_from_scratch.corpus.labels",
+    "WebPage": "llm_from_scratch.corpus.webpage",
+    "World": "llm_from_scratch.corpus.truth",
+    "adult_text": "llm_from_scratch.corpus.dirt",
+    "article": "llm_from_scratch.corpus.grammar",
+    "block_canaries": "llm_from_scratch.corpus.plan",
+    "break_text": "llm_from_scratch.corpus.charset",
+    "canary_places": "llm_from_scratch.corpus.plan",
+    "cast_roles": "llm_from_scratch.corpus.stories",
     "chats": "llm_from_scratch.corpus.labeled",
     "check_archive": "llm_from_scratch.corpus.archives",
+    "choose_site": "llm_from_scratch.corpus.sites",
+    "clean_draft": "llm_from_scratch.corpus.drafts",
+    "clean_page": "llm_from_scratch.corpus.articles",
+    "clean_pages": "llm_from_scratch.corpus.articles",
+    "compile_template": "llm_from_scratch.corpus.teller",
     "countries": "llm_from_scratch.corpus.slices",
+    "curly": "llm_from_scratch.corpus.html",
     "damaged": "llm_from_scratch.corpus.fetch",
     "data_dir": "llm_from_scratch.corpus.fetch",
+    "decoy_notice": "llm_from_scratch.corpus.dirt",
+    "dice": "llm_from_scratch.corpus.phrases",
+    "edit_text": "llm_from_scratch.corpus.copies",
+    "encode_page": "llm_from_scratch.corpus.charset",
+    "excerpt_text": "llm_from_scratch.corpus.copies",
     "fetch_package": "llm_from_scratch.corpus.fetch",
+    "fill_shape": "llm_from_scratch.corpus.phrases",
     "find_slice": "llm_from_scratch.corpus.manifest",
+    "foreign_text": "llm_from_scratch.corpus.dirt",
     "grimm": "llm_from_scratch.corpus.slices",
+    "gzip_member": "llm_from_scratch.corpus.crawl",
+    "http_head": "llm_from_scratch.corpus.crawl",
     "https_get": "llm_from_scratch.corpus.archives",
     "is_heldout": "llm_from_scratch.corpus.records",
+    "iso_date": "llm_from_scratch.corpus.webpage",
+    "junk_site": "llm_from_scratch.corpus.sites",
+    "label_from": "llm_from_scratch.corpus.labels",
+    "label_line": "llm_from_scratch.corpus.labels",
     "language_model": "llm_from_scratch.corpus.labeled",
     "languages": "llm_from_scratch.corpus.labeled",
+    "list_text": "llm_from_scratch.corpus.dirt",
+    "listing": "llm_from_scratch.corpus.grammar",
+    "lorem_text": "llm_from_scratch.corpus.dirt",
+    "lost_text": "llm_from_scratch.corpus.dirt",
+    "luhn_digit": "llm_from_scratch.corpus.private",
+    "make_post": "llm_from_scratch.corpus.posts",
+    "make_scribe": "llm_from_scratch.corpus.stories",
+    "make_site": "llm_from_scratch.corpus.sites",
+    "make_thread": "llm_from_scratch.corpus.posts",
+    "make_world": "llm_from_scratch.corpus.world",
+    "mask_word": "llm_from_scratch.corpus.posts",
+    "mend_text": "llm_from_scratch.corpus.charset",
+    "meta_tag": "llm_from_scratch.corpus.charset",
     "moby_dick": "llm_from_scratch.corpus.slices",
     "news": "llm_from_scratch.corpus.labeled",
     "novels": "llm_from_scratch.corpus.slices",
     "npm_url": "llm_from_scratch.corpus.fetch",
+    "number_word": "llm_from_scratch.corpus.grammar",
     "package_dir": "llm_from_scratch.corpus.fetch",
+    "page_records": "llm_from_scratch.corpus.smallweb",
+    "page_url": "llm_from_scratch.corpus.sites",
     "pages": "llm_from_scratch.corpus.labeled",
     "parables": "llm_from_scratch.corpus.slices",
+    "person_thing": "llm_from_scratch.corpus.stories",
+    "plan_charset": "llm_from_scratch.corpus.charset",
+    "planned_kind": "llm_from_scratch.corpus.plan",
+    "plant_private": "llm_from_scratch.corpus.private",
     "plays": "llm_from_scratch.corpus.slices",
+    "plural": "llm_from_scratch.corpus.grammar",
+    "possessive": "llm_from_scratch.corpus.grammar",
     "read_jsonl": "llm_from_scratch.corpus.paths",
+    "read_labels": "llm_from_scratch.corpus.labels",
+    "read_lists": "llm_from_scratch.corpus.grammar",
     "read_path": "llm_from_scratch.corpus.paths",
+    "read_plots": "llm_from_scratch.corpus.stories",
     "read_txt": "llm_from_scratch.corpus.paths",
     "read_warc": "llm_from_scratch.corpus.paths",
     "recipes": "llm_from_scratch.corpus.slices",
+    "record_id": "llm_from_scratch.corpus.crawl",
+    "render_page": "llm_from_scratch.corpus.html",
     "sections": "llm_from_scratch.corpus.slices",
+    "sha1_digest": "llm_from_scratch.corpus.crawl",
     "slice_files": "llm_from_scratch.corpus.fetch",
     "slug": "llm_from_scratch.corpus.records",
+    "smallweb_page": "llm_from_scratch.corpus.webpage",
+    "smallweb_pages": "llm_from_scratch.corpus.smallweb",
+    "source_of": "llm_from_scratch.corpus.plan",
+    "sources_page": "llm_from_scratch.corpus.manifest",
     "spam": "llm_from_scratch.corpus.labeled",
+    "spam_text": "llm_from_scratch.corpus.dirt",
     "speeches": "llm_from_scratch.corpus.slices",
+    "split_sentences": "llm_from_scratch.corpus.copies",
     "tales": "llm_from_scratch.corpus.slices",
+    "tell_story": "llm_from_scratch.corpus.stories",
+    "tidy": "llm_from_scratch.corpus.teller",
     "tiktoken_ranks": "llm_from_scratch.corpus.slices",
+    "title_case": "llm_from_scratch.corpus.stories",
     "toxicity": "llm_from_scratch.corpus.labeled",
     "toxicity_prompts": "llm_from_scratch.corpus.labeled",
+    "transport_body": "llm_from_scratch.corpus.crawl",
     "unpack": "llm_from_scratch.corpus.archives",
     "unwrap": "llm_from_scratch.corpus.records",
+    "verb": "llm_from_scratch.corpus.grammar",
+    "visit_date": "llm_from_scratch.corpus.webpage",
     "vocabulary": "llm_from_scratch.corpus.slices",
+    "warc_record": "llm_from_scratch.corpus.crawl",
+    "warcinfo_record": "llm_from_scratch.corpus.smallweb",
+    "web_bank": "llm_from_scratch.corpus.phrases",
+    "web_template": "llm_from_scratch.corpus.phrases",
     "wikipedia": "llm_from_scratch.corpus.slices",
+    "words": "llm_from_scratch.corpus.grammar",
+    "write_smallweb": "llm_from_scratch.corpus.smallweb",
 }
 
 
