@@ -2,45 +2,105 @@
 """Clean pages about the world, one at a time, in five kinds of prose."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import cache
 from random import Random
 
-from llm_from_scratch.corpus.world import Fact, World
+from llm_from_scratch.corpus.entries import make_entry
+from llm_from_scratch.corpus.grammar import read_lists
+from llm_from_scratch.corpus.questions import Question, fill, questions
+from llm_from_scratch.corpus.scribe import CleanPage as CleanPage
+from llm_from_scratch.corpus.scribe import Scribe
+from llm_from_scratch.corpus.stories import tell_story
+from llm_from_scratch.corpus.talks import make_dialogue, make_howto
+from llm_from_scratch.corpus.truth import World
 
 __all__ = [
     "KINDS",
-    "CleanPage",
     "clean_page",
     "clean_pages",
+    "make_qa",
 ]
 
 
+@cache
+def _askable(world: World) -> dict[str, tuple[Question, ...]]:
+    """Stated questions of the train split by subject."""
+    found: dict[str, list[Question]] = {}
+    for question in questions(world, "train"):
+        if not question.derived:
+            found.setdefault(question.about[1], []).append(question)
+    return {s: tuple(qs) for s, qs in found.items() if len(qs) > 2}
+
+
+def make_qa(world: World, rng: Random) -> CleanPage:
+    """Questions with answers about one subject, and some about others."""
+    lists, askable = read_lists("questions"), _askable(world)
+    people = [s for s in askable if s in world.people]
+    towns = [s for s in askable if s in world.towns]
+    about = rng.choice(people if rng.random() < 0.7 else towns)
+    kind = "person" if about in world.people else "town"
+    town = world.people[about].town if kind == "person" else about
+    asked = list(askable[about])
+    for other in _around(world, about, town, rng):
+        asked += askable.get(other, ())[:2]
+    rng.shuffle(asked)
+    scribe = Scribe(rng, "questions", {"s": about, "t": town})
+    parts = [scribe.tell_one(f"opening {kind}")]
+    style = rng.choice(("Question: {}|Answer: {}", "Q: {}|A: {}", "{}|{}"))
+    facts = []
+    for question in asked[: rng.randrange(6, 10)]:
+        relation, *named = question.about
+        ask = fill(rng.choice(lists[f"ask {relation}"]), *named)
+        reply = fill(rng.choice(lists[f"answer {relation}"]), *named)
+        reply = reply.replace("{v}", question.answer)
+        parts += style.format(ask, reply).split("|")
+        facts += question.premises
+    if rng.random() < 0.6:
+        parts.append(scribe.tell_one("closing"))
+    return CleanPage(
+        "qa", f"Questions about {about}", tuple(parts), tuple(facts)
+    )
+
+
+def _around(world: World, about: str, town: str, rng: Random) -> list[str]:
+    """Other subjects that a visitor would ask about as well."""
+    person = world.people.get(about)
+    near = [town, world.towns[town].festival]
+    if person:
+        near += [person.shop, person.spouse]
+    else:
+        near += [s.name for s in world.shops.values() if s.town == town]
+    rng.shuffle(near)
+    return near[:3]
+
+
 KINDS = ("story", "entry", "dialogue", "qa", "howto")
-
-
-@dataclass(frozen=True)
-class CleanPage:
-    """A page of clean prose and the facts that it states."""
-
-    kind: str
-    title: str
-    paragraphs: tuple[str, ...]
-    facts: tuple[Fact, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """Title and paragraphs, with a blank line between."""
-        return "\n\n".join((self.title, *self.paragraphs))
+_SHARES = (8, 5, 2, 3, 2)  # of every 20 pages
+_MAKERS = {"dialogue": make_dialogue, "qa": make_qa, "howto": make_howto}
 
 
 def clean_page(world: World, index: int, seed: int = 0) -> CleanPage:
-    """Page `index` of a world: it depends on nothing but the arguments."""
+    """Page `index` of a world: it depends on nothing but the arguments.
+
+    Of every 20 pages in a row, 8 are stories, 5 entries, 2 dialogues, 3
+    questions and answers, and 2 instructions, in random order.
+    """
+    if index < 0:
+        raise ValueError(f"pages are numbered from 0, got {index}")
+    block, place = divmod(index, sum(_SHARES))
+    order = [k for k, n in zip(KINDS, _SHARES, strict=True) for _ in range(n)]
+    Random(f"kinds/{seed}/{block}").shuffle(order)
+    kind = order[place]
+    number = block * order.count(kind) + order[:place].count(kind)
     rng = Random(f"page/{world.seed}/{seed}/{index}")
-    people = list(world.people.values())
-    person = people[index % len(people)]
-    line = f"{person.name} lives in {person.town}."
-    fact = Fact(person.name, "lives_in", person.town)
-    return CleanPage(rng.choice(KINDS), person.name, (line,), (fact,))
+    if kind == "story":
+        story = tell_story(world, rng)
+        return CleanPage(
+            kind, story.title, story.paragraphs, story.facts, story.cast
+        )
+    if kind == "entry":
+        return make_entry(world, rng, number)
+    return _MAKERS[kind](world, rng)
 
 
 def clean_pages(world: World, count: int, seed: int = 0) -> Iterator[CleanPage]:

@@ -97,7 +97,7 @@ TOWN_RELATIONS = ("river", "hill", "founded", "product", "festival")
 FIELDS = {"lives_in": "town", "works_at": "shop"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class World:
     """Everything that is true. Mappings keep the order of creation."""
 
@@ -140,6 +140,45 @@ class World:
                 found[child.mother].append(child.name)
                 found[child.father].append(child.name)
         return {name: tuple(names) for name, names in found.items()}
+
+    @cached_property
+    def playmates(self) -> dict[str, tuple[str, ...]]:
+        """By child: children of other families in the same town."""
+        return {
+            child.name: tuple(
+                p.name
+                for p in self.residents[child.town]
+                if p.generation == 2 and p.mother != child.mother
+            )
+            for child in self.children
+        }
+
+    @cached_property
+    def helpers(self) -> dict[str, tuple[str, ...]]:
+        """By child: grown people of the town who are no close family."""
+        found = {}
+        for child in self.children:
+            kin = {child.mother, child.father, *self.grandparents(child.name)}
+            grown = (p for p in self.residents[child.town] if p.trade)
+            found[child.name] = tuple(
+                p.name for p in grown if p.name not in kin
+            )
+        return found
+
+    @cached_property
+    def heroes(self) -> tuple[str, ...]:
+        """Children who have both playmates and helpers."""
+        return tuple(
+            name
+            for name, near in self.playmates.items()
+            if near and self.helpers[name]
+        )
+
+    def grandparents(self, name: str) -> tuple[str, ...]:
+        """Parents of the parents."""
+        person = self.people[name]
+        parents = [self.people[p] for p in (person.mother, person.father) if p]
+        return tuple(g for p in parents for g in (p.mother, p.father) if g)
 
     @cached_property
     def facts(self) -> dict[tuple[str, str], str]:

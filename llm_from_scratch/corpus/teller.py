@@ -1,0 +1,238 @@
+# Generated from chapters/appendix_world.md by `make export`. Do not edit.
+"""Sentences from templates, with references that a reader can follow.
+
+`[a|b]` is a choice, `{role.form}` a reference, `{@title}` another list.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+
+from llm_from_scratch.corpus.grammar import article, possessive, verb
+
+__all__ = [
+    "AUTO",
+    "CASES",
+    "PRONOUNS",
+    "TOKEN",
+    "VERBS",
+    "Node",
+    "Role",
+    "Teller",
+    "Thing",
+    "compile_template",
+    "tidy",
+]
+
+
+PRONOUNS = {
+    "f": ("she", "her", "her", "herself"),
+    "m": ("he", "him", "his", "himself"),
+    "n": ("it", "it", "its", "itself"),
+    "p": ("they", "them", "their", "themselves"),
+}
+CASES = ("he", "him", "his", "himself")  # forms that ask for a pronoun
+AUTO = {"": 0, "obj": 1, "pos": 2}  # forms that may take one
+VERBS = {"is": "are", "was": "were", "has": "have", "v": ""}
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Someone or something to refer to; gender is f, m, n or p (plural).
+
+    A proper name stands alone; a common noun takes an article, and its
+    adjective when it is introduced.
+    """
+
+    name: str
+    gender: str
+    proper: bool = True
+    adjective: str = ""
+
+    def phrase(self, form: str) -> str:
+        """The thing by name: "the kite", or as "a" or "full" ask."""
+        full = f"{self.adjective} {self.name}".strip()
+        if form == "noun" or self.proper:
+            return self.name
+        if form == "a":
+            return full if self.gender == "p" else f"{article(full)} {full}"
+        return f"the {full if form == 'full' else self.name}"
+
+
+Role = Thing | str
+
+
+Node = tuple[str, ...] | tuple[str, tuple["Node", ...]]
+TOKEN = re.compile(r"\{([^}]*)\}|([\[\]|])|(\^)|([^{}\[\]|^]+)")
+
+
+@cache
+def compile_template(template: str) -> tuple[object, ...]:
+    """A template as a tuple of nodes; ValueError if brackets do not match.
+
+    Nodes: a string; ("end",) between sentences; ("ref", role, form);
+    ("list", title); ("any", alternatives).
+    """
+    stack: list[list[list[object]]] = [[[]]]
+    for match in TOKEN.finditer(template):
+        slot, mark, end, text = match.groups()
+        here = stack[-1][-1]
+        if slot is not None and slot.startswith("@"):
+            here.append(("list", slot[1:]))
+        elif slot is not None:
+            role, _, form = slot.partition(".")
+            here.append(("ref", role, form))
+        elif mark == "[":
+            stack.append([[]])
+        elif mark == "|":
+            stack[-1].append([])
+        elif mark == "]" and len(stack) > 1:
+            options = tuple(tuple(option) for option in stack.pop())
+            stack[-1][-1].append(("any", options))
+        elif end:
+            here.append(("end",))
+        elif text:
+            here.extend(_split_sentences(text))
+    if len(stack) != 1 or len(stack[0]) != 1:
+        raise ValueError(f"brackets do not match: {template!r}")
+    return tuple(stack[0][0])
+
+
+def _split_sentences(text: str) -> list[object]:
+    """Text with ("end",) wherever a new sentence begins."""
+    nodes: list[object] = []
+    start = 0
+    for match in re.finditer(r"[.!?](?:\"(?=\s+[A-Z\"]))?(\s+|$)", text):
+        nodes += [text[start : match.end()], ("end",)]
+        start = match.end()
+    return [*nodes, text[start:]] if text[start:] else nodes
+
+
+class Teller:
+    """Tells templates one after another, and keeps track of who was named.
+
+    A pronoun stands for a thing only if the same sentence or the one before
+    names it and nothing else there could be meant.
+    """
+
+    def __init__(
+        self,
+        rng: Random,
+        lists: Mapping[str, Sequence[str]],
+        roles: Mapping[str, Role],
+    ) -> None:
+        self.rng, self.lists, self.roles = rng, lists, dict(roles)
+        self.before: list[Thing] = []  # named in the sentence before
+        self.now: list[Thing] = []  # named in this sentence so far
+        self.used: set[str] = set()
+        self.capital = True
+
+    def pick(self, options: Sequence[str]) -> str:
+        """One of the options, if possible one that was not used yet."""
+        choice = self.rng.choice(options)
+        for _ in range(4):
+            if choice not in self.used:
+                break
+            choice = self.rng.choice(options)
+        self.used.add(choice)
+        return choice
+
+    def read(self, line: str) -> str:
+        """The template in a line of a list; here, the whole line."""
+        return line
+
+    def paragraph(self) -> None:
+        """Begin a paragraph: everyone is named anew."""
+        self.before, self.now, self.capital = [], [], True
+
+    def tell(self, template: str) -> str:
+        """The template as text; the next one continues the discourse."""
+        out: list[str] = []
+        self._walk(compile_template(template), out)
+        self._end()
+        return tidy("".join(out))
+
+    def tell_one(self, title: str) -> str:
+        """A sentence from one of the lists."""
+        return self.tell(self.read(self.pick(self.lists[title])))
+
+    def _walk(self, nodes: Sequence[object], out: list[str]) -> None:
+        for node in nodes:
+            if isinstance(node, str):
+                self._emit(node, out)
+            elif node[0] == "ref":
+                self._emit(self._refer(node[1], node[2]), out)
+            elif node[0] == "any":
+                self._walk(self.rng.choice(node[1]), out)
+            elif node[0] == "list":
+                chosen = self.read(self.pick(self.lists[node[1]]))
+                self._walk(compile_template(chosen), out)
+            else:
+                self._end()
+
+    def _emit(self, text: str, out: list[str]) -> None:
+        if self.capital and text.strip(' "'):
+            at = len(text) - len(text.lstrip(' "'))
+            text = text[:at] + text[at].upper() + text[at + 1 :]
+            self.capital = False
+        out.append(text)
+
+    def _end(self) -> None:
+        """End a sentence."""
+        if self.now:
+            self.before, self.now = self.now, []
+        self.capital = True
+
+    def _refer(self, role: str, form: str) -> str:
+        """A role in a form: a name or, where it is clear, a pronoun."""
+        thing = self.roles[role]
+        if isinstance(thing, str):
+            return _inflect(thing, form)
+        if form in VERBS:
+            plain = thing.gender != "p"
+            return (form if form != "v" else "s") if plain else VERBS[form]
+        text = thing.phrase(form)
+        if form in CASES or form in AUTO:
+            case = CASES.index(form) if form in CASES else AUTO[form]
+            sure = form in CASES or thing in self.now
+            if self.clear(thing) and (sure or self.rng.random() < 0.7):
+                text = PRONOUNS[thing.gender][case]
+            elif case == 2:
+                text = possessive(text)
+        elif form == "names":
+            text = possessive(text)
+        if thing not in self.now:
+            self.now.append(thing)
+        return text
+
+    def clear(self, thing: Thing) -> bool:
+        """Whether a pronoun for the thing can mean nothing else here."""
+
+        def rivals(named: list[Thing]) -> bool:
+            return any(t != thing and t.gender == thing.gender for t in named)
+
+        if thing in self.now:
+            return not rivals(self.now)
+        return thing in self.before and not rivals(self.before + self.now)
+
+
+def tidy(text: str) -> str:
+    """Set a/an by sound, and remove doubled spaces and stray commas."""
+    text = re.sub(r"\b([Aa]) (?=[aeiouAEIOU]|hour|honest)", _article, text)
+    text = re.sub(r" {2,}", " ", text)
+    return re.sub(r" (?=[,.;!?])", "", text).strip()
+
+
+def _article(match: re.Match[str]) -> str:
+    kind = article(match.string[match.end() :])
+    return (kind if match[1] == "a" else kind.capitalize()) + " "
+
+
+def _inflect(phrase: str, form: str) -> str:
+    """A string role as it is, or its first word as a form of a verb."""
+    if not form:
+        return phrase
+    first, space, rest = phrase.partition(" ")
+    return verb(first, form) + space + rest
