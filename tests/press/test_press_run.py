@@ -16,7 +16,7 @@ from book.press.validate import command, longest_first
 
 PLOT = """\
 import matplotlib.pyplot as plt
-print('a')
+print('a', flush=True)
 print('b')
 fig, ax = plt.subplots()
 ax.plot([1, 2])
