@@ -14,21 +14,29 @@ from book.press.paths import ROOT, Layout, PressError, write_atomic
 from book.press.text import dump, read_text, write_text
 
 
-def tidy(path: Path, layout: Layout) -> str:
-    """The canonical text of a text notebook, its code formatted by ruff."""
-    text = read_text(path, layout)
-    config = ["--config", str(ROOT / "pyproject.toml")]
-    ruff = [sys.executable, "-m", "ruff", "format", "--no-cache"]
+def ruff(notebook: str, name: str, *command: str) -> str:
+    """An .ipynb as one ruff command leaves it."""
+    config = ("--config", str(ROOT / "pyproject.toml"), "--no-cache")
+    source = ("--stdin-filename", f"chapters/{name}.ipynb", "-")
     done = subprocess.run(
-        [*ruff, *config, "--stdin-filename", f"{path.stem}.ipynb", "-"],
-        input=dump(text.notebook),
+        [sys.executable, "-m", "ruff", *command, *config, *source],
+        input=notebook,
         capture_output=True,
         text=True,
     )
     if done.returncode:
-        raise PressError(f"{text.name}: ruff format: {done.stderr.strip()}")
+        raise PressError(f"{name}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def tidy(path: Path, layout: Layout) -> str:
+    """The canonical text: imports sorted and code formatted by ruff."""
+    text = read_text(path, layout)
+    new = dump(text.notebook)
+    new = ruff(new, path.stem, "check", "--select=I", "--fix-only", "-q")
+    new = ruff(new, path.stem, "format")
     formatted = nbformat.reads(  # type: ignore[no-untyped-call]
-        done.stdout, as_version=4
+        new, as_version=4
     )
     return write_text(formatted, text.name)
 

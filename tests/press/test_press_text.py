@@ -157,10 +157,10 @@ def test_tidy_formats_code_and_keeps_magics(small, cell):
     path = small.write(
         "01_x",
         "# T\n\n\n",
-        cell("%config A.b = 1\nx=[1,2]\nx", "remove-cell"),
+        cell("%config A.b = 1\nimport re\nimport ast\nx=[1,2]\nx"),
     )
     text = tidy(path, small)
-    assert "%config A.b = 1\nx = [1, 2]\nx\n" in text
+    assert "%config A.b = 1\nimport ast\nimport re\n\nx = [1, 2]\nx\n" in text
     path.write_text(text)
     assert tidy(path, small) == text
 
