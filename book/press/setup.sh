@@ -40,7 +40,7 @@ good='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))'
 find_python() {
   local name
   for name in ${PYTHON:-python3 python3.13 python3.12 python3.11 python3.14}; do
-    if command -v "$name" >/dev/null && "$name" -c "$good"; then
+    if command -v "$name" >/dev/null && "$name" -c "$good" >/dev/null; then
       command -v "$name"
       return
     fi
