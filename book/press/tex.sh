@@ -4,11 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-packages=(
-  latexmk texlive-luatex texlive-latex-recommended texlive-latex-extra
-  fonts-texgyre fonts-texgyre-math fonts-jetbrains-mono fonts-dejavu-core
-  fonts-freefont-otf poppler-utils
-)
+# shellcheck disable=SC2207  # macOS has no mapfile
+packages=($(cat book/press/debian-packages.txt))
 
 # On Debian ask the package system; elsewhere look for what the book uses.
 is_ready() {

@@ -20,7 +20,7 @@ def machine(tmp_path):
     bin_folder.mkdir()
     press = tmp_path / "clone" / "book" / "press"
     press.mkdir(parents=True)
-    for name in ("setup.sh", "tex.sh", "apt.sh"):
+    for name in ("setup.sh", "tex.sh", "apt.sh", "debian-packages.txt"):
         shutil.copy(ROOT / "book" / "press" / name, press)
     for name in ("requirements.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, press.parents[1])
