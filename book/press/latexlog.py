@@ -3,7 +3,9 @@
 import re
 from dataclasses import dataclass
 
-OVERFULL_LIMIT = 2.0  # points; less than a hair's breadth per line is not seen
+# In points. A line that sticks out by a hair is not seen; a page of code may
+# be too high by less than a line, which the foot margin swallows.
+OVERFULL_LIMITS = {"h": 2.0, "v": 9.0}
 
 FATAL = re.compile(
     r"""
@@ -61,7 +63,8 @@ def problems(log: str) -> list[Problem]:
     for index, line in enumerate(lines):
         overfull = OVERFULL.search(line)
         if overfull:
-            if float(overfull.group(2)) > OVERFULL_LIMIT:
+            kind, excess = overfull.groups()
+            if float(excess) > OVERFULL_LIMITS[kind]:
                 context = lines[index + 1] if index + 1 < len(lines) else ""
                 found.setdefault(line, Problem(line, readable(context)))
         elif FATAL.search(line):

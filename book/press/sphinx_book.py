@@ -23,6 +23,7 @@ from book.press.print_edition import read_edition
 
 TAG = "tag_export:"
 PACKAGE = "llm_from_scratch"
+LABELS = ("Needs", "Builds", "Measures", "Costs")
 HTML_ONLY = "references"  # the site's bibliography page; print has its own
 TEXT_WIDTH = 5.45 * 72  # points, of the printed page
 # Control characters have no glyph: show the pictures that Unicode has.
@@ -40,6 +41,7 @@ def place(module: str) -> str:
     return f"{PACKAGE}/{module.replace('.', '/')}.py"
 
 
+Row = tuple[str, list[nodes.Node]]  # of the chapter box: label, contents
 OUTER = re.compile(r"\A(\\begin\{\w+)\}(.*\\end\{\w+)\}\Z", re.DOTALL)
 
 
@@ -128,14 +130,14 @@ class LabelRows(SphinxTransform):
         for box in self.document.findall(nodes.admonition):
             if print_latex.BOX not in box["classes"]:
                 continue
-            rows: list[tuple[str, list[nodes.Node]]] = []
+            rows: list[Row] = []
             for child in list(box.children[1:]):
                 rows += labeled(child)
                 box.remove(child)
             box += definition_list(rows)
 
 
-def labeled(node: nodes.Node) -> list[tuple[str, list[nodes.Node]]]:
+def labeled(node: nodes.Node) -> list[Row]:
     """Return the rows (label, contents) that a part of the box holds."""
     if isinstance(node, nodes.definition_list):
         return [
@@ -150,19 +152,33 @@ def labeled(node: nodes.Node) -> list[tuple[str, list[nodes.Node]]]:
         rows[-1][1].extend(node.children[1:])
         return rows
     if isinstance(node, nodes.paragraph):
-        # MyST leaves an empty text before a paragraph's first markup.
-        inline = [child for child in node.children if child.astext()]
-        if inline and isinstance(inline[0], nodes.strong):
-            rest = nodes.paragraph("", "", *inline[1:])
-            if rest.children and isinstance(rest[0], nodes.Text):
-                start = str(rest[0]).lstrip(" .:·—-")
-                rest.replace(rest[0], nodes.Text(start))
-            return [(inline[0].astext().rstrip(".: "), [rest])]
+        return split_rows(node)
     return [("", [node])]
 
 
+def split_rows(paragraph: nodes.paragraph) -> list[Row]:
+    """Split a paragraph before each of the box's labels set in bold."""
+    rows: list[Row] = []
+    for child in paragraph.children:
+        label = child.astext().rstrip(".: ")
+        first = not any(row[1][0].astext() for row in rows)
+        if isinstance(child, nodes.strong) and (first or label in LABELS):
+            rows.append((label, [nodes.paragraph()]))
+            continue
+        if not rows:
+            # MyST leaves an empty text before a paragraph's first markup.
+            if not label:
+                continue
+            rows.append(("", [nodes.paragraph()]))
+        row = rows[-1][1][0]
+        if isinstance(child, nodes.Text) and not row.astext():
+            child = nodes.Text(str(child).lstrip(" .:·—-"))
+        row += child
+    return rows
+
+
 def definition_list(
-    rows: list[tuple[str, list[nodes.Node]]],
+    rows: list[Row],
 ) -> nodes.definition_list:
     """Build the list; a row without a label continues the one before."""
     result = nodes.definition_list(classes=["box-rows"])
@@ -285,7 +301,7 @@ class SiteFigures(SphinxPostTransform):
 
     def run(self, **kwargs: Any) -> None:
         for image in self.document.findall(nodes.image):
-            uri = image.get("uri", "")
+            uri = image.get("candidates", {}).get("image/svg+xml", image["uri"])
             path = Path(self.app.srcdir, uri)
             if "width" in image or not uri.endswith(".svg"):
                 continue
@@ -343,6 +359,20 @@ def write_edition(app: Sphinx, error: Exception | None) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def plain_landing_page(app: Sphinx, doctree: nodes.document) -> None:
+    """Leave figures of the landing page unnumbered: print does not have it."""
+    if app.env.docname != app.config.root_doc:
+        return
+    for figure in list(doctree.findall(nodes.figure)):
+        parts: list[nodes.Node] = [
+            nodes.paragraph("", "", *part.children, classes=["landing-caption"])
+            if isinstance(part, nodes.caption)
+            else part
+            for part in figure.children
+        ]
+        figure.replace_self(nodes.container("", *parts, classes=["landing"]))
+
+
 def drop_thebe(app: Sphinx) -> None:
     """Remove the live-code loader, which names a server on every page."""
     for listeners in app.events.listeners.values():
@@ -364,6 +394,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for post_transform in POST_TRANSFORMS:
         app.add_post_transform(post_transform)
     app.connect("doctree-read", number_captions, priority=100)
+    app.connect("doctree-read", plain_landing_page, priority=100)
     app.connect("builder-inited", drop_thebe, priority=1)
     app.connect("builder-inited", prepare_print)
     app.connect("build-finished", write_edition)
