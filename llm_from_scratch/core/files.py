@@ -78,7 +78,7 @@ def format_size(size: int) -> str:
     """Bytes for people, in powers of 1000: 2885773 is "2.9 MB"."""
     value = float(size)
     for unit in ("B", "kB", "MB", "GB"):
-        if value < 999.5 or unit == "GB":
+        if value < 999.95 or unit == "GB":
             break
         value /= 1000
     return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"

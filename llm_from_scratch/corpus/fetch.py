@@ -30,6 +30,7 @@ from llm_from_scratch.corpus.manifest import (
     Slice,
     find_slice,
     manifest,
+    sources_page,
 )
 
 __all__ = [
@@ -114,9 +115,12 @@ def _from_pypi(package: Package, into: Path) -> None:
     kind = "--only-binary" if wheel else "--no-binary"
     command = [sys.executable, "-m", "pip", "download", "--quiet"]
     command += ["--no-deps", "--ignore-requires-python", kind, package.name]
-    command += ["--disable-pip-version-check", "--require-hashes"]
-    command += ["--dest", str(into), "--requirement", str(into / "pin.txt")]
+    command += ["--disable-pip-version-check", "--retries", "1"]
+    command += ["--require-hashes", "--requirement", str(into / "pin.txt")]
+    command += ["--dest", str(into)]
     done = subprocess.run(command, capture_output=True, text=True)
+    if "No module named pip" in done.stderr:
+        raise OSError("no pip: run `python -m ensurepip` and try again")
     if done.returncode and "DO NOT MATCH THE HASHES" in done.stderr:
         raise ValueError(f"pip refused {package.file}: {done.stderr.strip()}")
     if done.returncode:
@@ -127,8 +131,9 @@ def _from_npm(package: Package, into: Path) -> None:
     """Download one archive with npm if it is installed, else over HTTPS."""
     if shutil.which("npm"):
         spec = f"{package.name}@{package.version}"
-        command = ["npm", "pack", spec, "--silent", "--pack-destination"]
-        done = subprocess.run([*command, str(into)], capture_output=True)
+        command = ["npm", "pack", spec, "--silent", "--ignore-scripts"]
+        command += ["--pack-destination", str(into)]
+        done = subprocess.run(command, capture_output=True)
         if done.returncode == 0:
             return
     https_get(npm_url(package), into / package.file)
@@ -205,13 +210,17 @@ def _main(arguments: list[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", help="sets; all but the optional")
     parser.add_argument("--all", action="store_true", help="optional ones too")
     parser.add_argument("--list", action="store_true", help="list and stop")
+    parser.add_argument("--sources", action="store_true", help="print page")
     given = parser.parse_args(arguments)
+    if given.sources:
+        print(sources_page(), end="")
+        return
     if given.list:
         for s in manifest().values():
             here = "here" if _is_here(s.package) else "-"
             size = format_size(s.package.size)
-            note = "optional" if s.optional else ""
-            print(f"{s.key:14}{here:6}{size:>9}  {s.title} {note}".rstrip())
+            note = " (optional)" if s.optional else ""
+            print(f"{s.key:17}{here:6}{size:>9}  {s.title}{note}")
         return
     try:
         total = fetch(given.names, given.all)
@@ -220,5 +229,5 @@ def _main(arguments: list[str] | None = None) -> None:
     print(f"{format_size(total)} fetched; the sets are in {data_dir()}")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and __spec__:  # a notebook has no spec
     _main()

@@ -7,11 +7,14 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from llm_from_scratch.core.files import format_size
+
 __all__ = [
     "Package",
     "Slice",
     "find_slice",
     "manifest",
+    "sources_page",
 ]
 
 
@@ -71,3 +74,48 @@ def find_slice(name: str) -> Slice:
         known = ", ".join(sorted(manifest()))
         raise ValueError(f"no set is named {name!r}; known are {known}")
     return manifest()[name]
+
+
+_PAGE = """% Written by `python -m llm_from_scratch.corpus.fetch --sources`.
+
+(app:data-sources)=
+# Data sources
+
+Every real text that this book reads, with the license of the text itself,
+which is not the license of the package that carries it. Sizes are those of
+the downloads; sets with the same package share one. {ref}`ch:slices` says
+how the sets are fetched, checked and read.
+
+:::{list-table} The sets
+:name: tab-data-sources
+:header-rows: 1
+:widths: 14 40 22 24
+:class: longtable
+
+ROWS
+:::
+"""
+
+
+def sources_page() -> str:
+    """The page book/data-sources.md: every set, its author and license."""
+    rows = [["Set", "Content", "License of the text", "Package"]]
+    for s in manifest().values():
+        package, size = s.package, format_size(s.package.size)
+        optional = ", optional" if s.optional else ""
+        rows.append(
+            [
+                f"`{s.key}`",
+                f"{s.title}, by {s.author}. *For:* {s.purpose}.",
+                s.license,
+                f"{package.registry}: {package.name} {package.version}, "
+                f"{package.license}, {size}{optional}",
+            ]
+        )
+    head, _, tail = _PAGE.partition("ROWS")
+    cells = "\n".join(
+        ("  - " if column else "* - ") + text
+        for row in rows
+        for column, text in enumerate(row)
+    )
+    return head + cells + tail

@@ -4,7 +4,8 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from warcio.archiveiterator import ArchiveIterator
@@ -21,7 +22,7 @@ __all__ = [
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Decoded lines of a file (gzip if named so), with "\n" line ends.
+    """Decoded lines of a file (gzip if named so), CRLF turned into LF.
 
     ValueError with the offset of the first byte that is not UTF-8; OSError
     if a gzip file is damaged or stops early.
@@ -53,16 +54,14 @@ BOUNDARY = "<|endoftext|>"  # alone on a line: one document of a .txt ends
 def read_txt(path: Path) -> Iterator[Document]:
     """One document, or several with a BOUNDARY line between them."""
     held: list[str] = []
-    number = 1
-    for line in _lines(path):
-        if line.strip() == BOUNDARY:
-            yield Document(f"{path.stem}/{number:06}", "".join(held).strip())
-            held, number = [], number + 1
-        else:
+    number = 0
+    for line in chain(_lines(path), [BOUNDARY]):
+        if line.strip() != BOUNDARY:
             held.append(line)
-    text = "".join(held).strip()
-    if text:
-        yield Document(f"{path.stem}/{number:06}", text)
+        elif text := "".join(held).strip():
+            number += 1
+            yield Document(f"{path.stem}/{number:06}", text)
+            held = []
 
 
 def read_jsonl(path: Path) -> Iterator[Document]:
@@ -106,7 +105,7 @@ def read_warc(path: Path) -> Iterator[RawDocument]:
             yield RawDocument(id.removeprefix("urn:uuid:"), url, data)
 
 
-_READERS = {
+_READERS: dict[str, Callable[[Path], Iterator[Document | RawDocument]]] = {
     ".txt": read_txt,
     ".jsonl": read_jsonl,
     ".jsonl.gz": read_jsonl,

@@ -88,7 +88,7 @@ def wikipedia() -> Iterator[Document]:
     seen: set[str] = set()
     parts: dict[str, int] = {}
     for record in _jsonl(path):
-        passage = record["passage"].strip()
+        passage = record["passage"].replace("\ufeff", "").strip()
         if passage in seen:
             continue
         seen.add(passage)
@@ -110,31 +110,6 @@ def speeches() -> Iterator[Document]:
     for path in slice_files("speeches"):
         name = slug(path.stem.replace("_", " "))
         yield Document(f"speeches/{name}", unwrap(path.read_text("utf-8")))
-
-
-def vocabulary(name: str) -> dict[str, Any]:
-    """The published vocabulary "gpt2", "cl100k_base" or "o200k_base".
-
-    A dict with `pat_str` (the split pattern), `special_tokens` (id by name)
-    and `bpe_ranks` (rank by bytes). ValueError for another name.
-    """
-    files = {path.stem: path for path in slice_files("vocabularies")}
-    if name not in files:
-        known = ", ".join(files)
-        raise ValueError(f"no vocabulary is named {name!r}; known are {known}")
-    table: dict[str, Any] = json.loads(files[name].read_text("utf-8"))
-    ranks: dict[bytes, int] = {}
-    for line in table["bpe_ranks"].splitlines():
-        _, first, *tokens = line.split(" ")
-        for rank, token in enumerate(tokens, int(first)):
-            ranks[base64.b64decode(token)] = rank
-    return {**table, "bpe_ranks": ranks}
-
-
-def tiktoken_ranks(name: str) -> dict[bytes, int]:
-    """Rank by bytes of a published vocabulary, special tokens left out."""
-    ranks: dict[bytes, int] = vocabulary(name)["bpe_ranks"]
-    return ranks
 
 
 def moby_dick() -> Iterator[Document]:
@@ -206,5 +181,31 @@ def parables() -> Iterator[Document]:
     asked = (record["input"][-1]["content"] for record in _jsonl(path))
     texts = dict.fromkeys(a.split("\nWhich moral is this")[0] for a in asked)
     for number, text in enumerate(texts, 1):
-        text = re.sub(r"([a-z][.!?,])([A-Z\"])", r"\1 \2", text)
+        text = re.sub(r"([a-z][.!?]\"?)(?=[A-Z])", r"\1 ", text)
+        text = re.sub(r"([,:])(?=\"[A-Z])", r"\1 ", text)
         yield Document(f"parables/{number:04}", unwrap(text))
+
+
+def vocabulary(name: str) -> dict[str, Any]:
+    """The published vocabulary "gpt2", "cl100k_base" or "o200k_base".
+
+    A dict with `pat_str` (the split pattern), `special_tokens` (id by name)
+    and `bpe_ranks` (rank by bytes). ValueError for another name.
+    """
+    files = {path.stem: path for path in slice_files("vocabularies")}
+    if name not in files:
+        known = ", ".join(files)
+        raise ValueError(f"no vocabulary is named {name!r}; known are {known}")
+    table: dict[str, Any] = json.loads(files[name].read_text("utf-8"))
+    ranks: dict[bytes, int] = {}
+    for line in table["bpe_ranks"].splitlines():
+        _, first, *tokens = line.split(" ")
+        for rank, token in enumerate(tokens, int(first)):
+            ranks[base64.b64decode(token)] = rank
+    return {**table, "bpe_ranks": ranks}
+
+
+def tiktoken_ranks(name: str) -> dict[bytes, int]:
+    """Rank by bytes of a published vocabulary, special tokens left out."""
+    ranks: dict[bytes, int] = vocabulary(name)["bpe_ranks"]
+    return ranks
