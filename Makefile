@@ -23,7 +23,7 @@ export HF_HUB_OFFLINE ?= 1
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup tex data export run adopt format sync lint unit notebooks \
-  test bench hooks clean
+  test bench stats hooks clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' \
@@ -68,6 +68,9 @@ test: setup sync lint data unit notebooks  ## Every check
 
 bench: setup  ## Measure against other programs (benchmarks/results)
 	set -e; for script in benchmarks/*.py; do $(PY) $$script; done
+
+stats: setup  ## Count words, code and figures of each chapter
+	$(PRESS).stats
 
 hooks: setup  ## Let git check each commit (pre-commit, local hooks)
 	$(PY) -m pre_commit install
