@@ -76,7 +76,8 @@ def agree(path: Path, layout: Layout) -> Iterator[str]:
     text, target = read_text(path, layout), path.with_suffix(".ipynb")
     name = layout.name(target)
     if not target.exists():
-        yield f"{name} is missing; `make run CH={path.stem}` writes it"
+        chosen = path.relative_to(layout.chapters).with_suffix("")
+        yield f"{name} is missing; `make run CH={chosen}` writes it"
         return
     stored = read_notebook(target, layout)
     differences = list(compare(text, stored, name))
