@@ -42,13 +42,13 @@ def make_qa(world: World, rng: Random) -> CleanPage:
     town = world.people[about].town if kind == "person" else about
     asked = list(askable[about])
     for other in _around(world, about, town, rng):
-        asked += askable.get(other, ())[:2]
+        asked += askable.get(other, ())[:4]
     rng.shuffle(asked)
     scribe = Scribe(rng, "questions", {"s": about, "t": town})
     parts = [scribe.tell_one(f"opening {kind}")]
     style = rng.choice(("Question: {}|Answer: {}", "Q: {}|A: {}", "{}|{}"))
     facts = []
-    for question in asked[: rng.randrange(6, 10)]:
+    for question in asked[: rng.randrange(8, 14)]:
         relation, *named = question.about
         ask = fill(rng.choice(lists[f"ask {relation}"]), *named)
         reply = fill(rng.choice(lists[f"answer {relation}"]), *named)

@@ -12,7 +12,7 @@ from llm_from_scratch.corpus.scribe import (
     title_case,
 )
 from llm_from_scratch.corpus.teller import Role
-from llm_from_scratch.corpus.truth import Person, World
+from llm_from_scratch.corpus.truth import Person, Shop, World
 
 __all__ = [
     "make_entry",
@@ -47,12 +47,12 @@ def make_entry(world: World, rng: Random, number: int) -> CleanPage:
         return _person_entry(world, rng, world.people[name])
     if kind == "concept":
         scribe = Scribe(rng, "concepts", {})
-        parts = scribe.script(scribe.lists[name], 0.6)
+        parts = scribe.script(scribe.lists[name], 0.85)
         return CleanPage("entry", title_case(name), tuple(parts))
     roles, title = _place_roles(world, rng, kind, name)
     scribe = Scribe(rng, "entries", roles)
     forms = _forms(scribe, kind)
-    parts = scribe.script(scribe.lists[rng.choice(forms)])
+    parts = scribe.script(scribe.lists[rng.choice(forms)], 0.85)
     return CleanPage("entry", title, tuple(parts), tuple(scribe.facts))
 
 
@@ -93,9 +93,18 @@ def _person_entry(world: World, rng: Random, p: Person) -> CleanPage:
     )
     age = "child" if p.generation == 2 else "grown"
     forms = _forms(scribe, age)
-    parts = scribe.script(scribe.lists[rng.choice(forms)])
+    parts = scribe.script(scribe.lists[rng.choice(forms)], 0.85)
     title = f"{p.name} {p.family}"
     return CleanPage("entry", title, tuple(parts), tuple(scribe.facts))
+
+
+@cache
+def _shops(world: World) -> dict[str, list[Shop]]:
+    """Shops by town."""
+    found: dict[str, list[Shop]] = {town: [] for town in world.towns}
+    for shop in world.shops.values():
+        found[shop.town].append(shop)
+    return found
 
 
 def _place_roles(
@@ -117,6 +126,7 @@ def _place_roles(
             "custom": town.custom,
             "near": near,
             "miles": str(world.roads[name, near]),
+            "shop": rng.choice(_shops(world)[name]).name,
         }
         return roles, name if kind == "town" else town.festival
     if kind == "shop":
@@ -125,6 +135,7 @@ def _place_roles(
         roles |= {
             "shop": name,
             "kind": shop.kind,
+            "trade": shop.trade,
             "t": shop.town,
             "keeper": shop.keeper,
             "closing": rng.choice(days),

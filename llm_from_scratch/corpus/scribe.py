@@ -87,10 +87,10 @@ class Scribe(Teller):
                 paragraphs.append([])
                 self.paragraph()
             elif line[:2] != "? " or self.rng.random() < chance:
-                text = self.tell(self.read(line.removeprefix("? ")))
-                paragraphs[-1].append(text)
-                if lines_apart:
-                    paragraphs.append([])
+                for part in line.removeprefix("? ").split(" // "):
+                    paragraphs[-1].append(self.tell(self.read(part)))
+                    if lines_apart:
+                        paragraphs.append([])
         return [" ".join(p) for p in paragraphs if p]
 
     def _name(self, role: str) -> str:
@@ -105,7 +105,7 @@ def person_thing(person: Person) -> Thing:
 
 def title_case(title: str) -> str:
     """A title with capitals, except for small words inside."""
-    small = {"a", "an", "the", "and", "of", "in", "at", "to", "for", "on"}
+    small = "a an the and or of in at to for from by on with without".split()
     return " ".join(
         w if i and w in small else w[:1].upper() + w[1:]
         for i, w in enumerate(title.split())

@@ -140,6 +140,9 @@ class Story:
     holders: tuple[str, ...]  # of the object: names, or "at PLACE"
 
 
+_TALKS = {"child": "child", "animal": "animal", "alone": "alone"}
+
+
 def tell_story(world: World, rng: Random) -> Story:
     """A story about a child of the world."""
     plot = rng.choice(read_plots())
@@ -149,17 +152,24 @@ def tell_story(world: World, rng: Random) -> Story:
     ending = rng.choice(sorted(plot.endings))
     paragraphs, holders = [_opening(scribe, plot, hero, friend)], list[str]()
     part = list[str]()
-    for event in (*plot.events, plot.endings[ending]):
+    talks = rng.sample(range(2, len(plot.events) + 1), 2)  # when they speak
+    for i, event in enumerate((*plot.events, plot.endings[ending])):
         if event.label in ("start",) or len(part) >= rng.choice((1, 2, 2)):
             paragraphs.append(" ".join(part))
             part = []
             scribe.paragraph()
+        if i == 0 and rng.random() < 0.8:
+            part.append(scribe.tell_one("morning"))
+        if i in talks and plot.company in _TALKS:
+            part.append(scribe.tell_one(f"talk {_TALKS[plot.company]}"))
         if event.label.startswith("end") and rng.random() < 0.35:
             part.append(scribe.tell_one("thought"))
         lines = event.lines or scribe.lists[f"way {plot.company}"]
         part.append(scribe.tell(scribe.pick(lines)))
         for change in event.changes:
             holders.extend(_holder(change, roles))
+    if rng.random() < 0.7:
+        part.append(scribe.tell_one("evening"))
     part.append(scribe.tell_one(f"coda {ending}"))
     paragraphs.append(" ".join(part))
     thing, companion = roles["o"], roles.get("f")
@@ -181,17 +191,18 @@ def _opening(
     """Who the hero is: where, whose child, and with whom."""
     rng = scribe.rng
     parent = "mother" if scribe.roles["m"] == scribe.roles["mom"] else "father"
-    parts = [scribe.tell_one("open lives"), scribe.tell_one(f"open {parent}")]
+    more = [f"open {parent}"]
     if rng.random() < 0.6:
-        parts.insert(1, scribe.tell_one("setting"))
-    if rng.random() < 0.4:
-        parts.append(scribe.tell_one("open likes"))
+        more.append("setting")
+    if rng.random() < 0.5:
+        more.append("open likes")
     company = plot.company
     if company == "animal" and friend is not hero:
         company = "stray"
     if company in ("child", "animal", "stray"):
-        parts.append(scribe.tell_one(f"friend {company}"))
-    return " ".join(parts)
+        more.append(f"friend {company}")
+    rng.shuffle(more)
+    return " ".join(map(scribe.tell_one, ["open lives", *more]))
 
 
 def _holder(change: str, roles: dict[str, Role]) -> list[str]:

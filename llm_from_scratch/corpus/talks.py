@@ -48,9 +48,24 @@ def make_dialogue(world: World, rng: Random) -> CleanPage:
         "o": Thing(noun, "n", False, rng.choice(("broken", "little", "old"))),
     }
     scribe = Scribe(rng, "dialogues", roles)
-    parts = scribe.script(scribe.lists[form], lines_apart=True)
+    parts = scribe.script(
+        (
+            *_small_talk(rng, "greet"),
+            *scribe.lists[form],
+            *(_small_talk(rng, "small") if rng.random() < 0.6 else ()),
+            *_small_talk(rng, "part"),
+        ),
+        0.8,
+        lines_apart=True,
+    )
     head = title_case(f"{title}: {x.name} and {y.name}")
     return CleanPage("dialogue", head, tuple(parts), tuple(scribe.facts))
+
+
+def _small_talk(rng: Random, kind: str) -> tuple[str, ...]:
+    """Lines of one of the lists "`kind` 1", "`kind` 2", ..."""
+    lists = read_lists("smalltalk")
+    return lists[rng.choice([t for t in lists if t.startswith(kind)])]
 
 
 def _pick_speakers(
@@ -145,6 +160,6 @@ def make_howto(world: World, rng: Random) -> CleanPage:
     else:
         named = title
     scribe = Scribe(rng, "howtos", roles)
-    parts = scribe.script(scribe.lists[title], 0.6)
+    parts = scribe.script(scribe.lists[title], 0.85)
     head = title_case(f"how to {named}")
     return CleanPage("howto", head, tuple(parts), tuple(scribe.facts))

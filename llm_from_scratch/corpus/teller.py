@@ -105,9 +105,16 @@ def _split_sentences(text: str) -> list[object]:
     nodes: list[object] = []
     start = 0
     for match in re.finditer(r"[.!?](?:\"(?=\s+[A-Z\"]))?(\s+|$)", text):
-        nodes += [text[start : match.end()], ("end",)]
+        nodes += [*_with_strangers(text[start : match.end()]), ("end",)]
         start = match.end()
-    return [*nodes, text[start:]] if text[start:] else nodes
+    return nodes + _with_strangers(text[start:])
+
+
+def _with_strangers(text: str) -> list[object]:
+    """Text, and ("stranger", gender) for people in it who have no name."""
+    found = re.findall(r"\b(?:wo)?man\b|\b(?:boy|girl)\b", text)
+    genders = ["f" if w in ("woman", "girl") else "m" for w in found]
+    return [text, *(("stranger", g) for g in genders)] if text else []
 
 
 class Teller:
@@ -126,6 +133,7 @@ class Teller:
         self.rng, self.lists, self.roles = rng, lists, dict(roles)
         self.before: list[Thing] = []  # named in the sentence before
         self.now: list[Thing] = []  # named in this sentence so far
+        self.last: Thing | None = None  # the last one of them
         self.used: set[str] = set()
         self.capital = True
 
@@ -169,6 +177,8 @@ class Teller:
             elif node[0] == "list":
                 chosen = self.read(self.pick(self.lists[node[1]]))
                 self._walk(compile_template(chosen), out)
+            elif node[0] == "stranger":
+                self.now.append(Thing("stranger", node[1]))
             else:
                 self._end()
 
@@ -181,9 +191,8 @@ class Teller:
 
     def _end(self) -> None:
         """End a sentence."""
-        if self.now:
-            self.before, self.now = self.now, []
-        self.capital = True
+        if not self.capital:  # something was said since the last end
+            self.before, self.now, self.capital = self.now, [], True
 
     def _refer(self, role: str, form: str) -> str:
         """A role in a form: a name or, where it is clear, a pronoun."""
@@ -197,7 +206,8 @@ class Teller:
         if form in CASES or form in AUTO:
             case = CASES.index(form) if form in CASES else AUTO[form]
             sure = form in CASES or thing in self.now
-            if self.clear(thing) and (sure or self.rng.random() < 0.7):
+            near = case > 1 and self.last == thing and thing in self.now
+            if near or self.clear(thing) and (sure or self.rng.random() < 0.7):
                 text = PRONOUNS[thing.gender][case]
             elif case == 2:
                 text = possessive(text)
@@ -205,6 +215,7 @@ class Teller:
             text = possessive(text)
         if thing not in self.now:
             self.now.append(thing)
+        self.last = thing
         return text
 
     def clear(self, thing: Thing) -> bool:

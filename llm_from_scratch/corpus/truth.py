@@ -192,7 +192,6 @@ class World:
         for t in self.towns.values():
             for relation in TOWN_RELATIONS:
                 found[t.name, relation] = str(getattr(t, relation))
-            found[t.festival, "held_in"] = t.name
             found[t.festival, "held_on"] = t.date
         for s in self.shops.values():
             found[s.name, "shop_in"] = s.town
