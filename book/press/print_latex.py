@@ -10,9 +10,10 @@ from sphinx.writers.latex import LaTeXTranslator
 from sphinx_exercise import nodes as exercises
 from sphinx_proof import nodes as proofs
 
+from book.press.print_boxes import BOX
+
 # Containers whose class the theme styles; all other classes stay silent.
 STYLED = {"cell_input", "cell_output", "exported"}
-BOX = "chapter-box"
 SENTENCE = re.compile(r"[.?!](?=\s|$)")
 SHORT_CAPTION = 100
 # LuaTeX takes U+FFFD for broken input and stops; the theme sets its glyph.

@@ -6,6 +6,7 @@ fails the build, and two builds of one commit give the same bytes.
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from book.press.latexlog import problems, unresolved_marks
 from book.press.print_edition import EditionError, read_edition
 
 NAME = "llm-from-scratch"
+FILE = re.compile(r"^\s*- file: (\S+)", re.MULTILINE)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -35,8 +37,23 @@ def environment(root: Path) -> dict[str, str]:
     }
 
 
+def check_contents(source: Path) -> None:
+    """Fail if a notebook would be left out of the book unnoticed."""
+    toc = (source / "_toc.yml").read_text("utf-8")
+    listed = {Path(name) for name in FILE.findall(toc)}
+    found = {
+        path.relative_to(source).with_suffix("")
+        for path in source.glob("chapters/**/*.ipynb")
+        if ".ipynb_checkpoints" not in path.parts
+    }
+    if found - listed:
+        names = ", ".join(map(str, sorted(found - listed)))
+        raise PrintError(f"_toc.yml does not list {names}")
+
+
 def jupyter_book(source: Path, builder: str, env: dict[str, str]) -> None:
     """Run jupyter-book from a fresh state; a warning is an error."""
+    check_contents(source)
     for part in (".doctrees", builder):
         shutil.rmtree(source / "_build" / part, ignore_errors=True)
     command = [

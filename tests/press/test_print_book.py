@@ -113,3 +113,9 @@ def test_a_broken_reference_fails_the_build(mini, name, old, new, capfd):
     with pytest.raises(PrintError):
         jupyter_book(mini, "latex", environment(mini))
     assert "WARNING" in capfd.readouterr().err
+
+
+def test_a_chapter_that_the_contents_forget_fails(mini):
+    edit(mini / "_toc.yml", "      - file: chapters/appendix_world\n", "")
+    with pytest.raises(PrintError, match="not list chapters/appendix_world"):
+        jupyter_book(mini, "latex", environment(mini))

@@ -3,6 +3,8 @@
 import pytest
 from docutils import nodes
 
+from book.press.print_boxes import labeled
+from book.press.print_cells import place
 from book.press.print_latex import first_sentence
 from book.press.print_numbers import (
     PARTS,
@@ -10,7 +12,10 @@ from book.press.print_numbers import (
     chapter_number,
     part_number,
 )
-from book.press.sphinx_book import OUTER, labeled, opening, place, svg_width
+from book.press.print_references import OUTER
+from book.press.print_site import svg_width
+from book.press.print_tables import TEXT_WIDTH, fit
+from book.press.sphinx_book import opening
 
 
 def caption(*parts: str | nodes.Node) -> nodes.caption:
@@ -71,6 +76,22 @@ def test_rows_of_a_chapter_box():
     assert labeled(nodes.paragraph("", "text"))[0][0] == ""
 
 
+def test_a_paragraph_of_all_labels_is_split():
+    parts = []
+    for name in ("Needs", "Costs"):
+        parts += [
+            nodes.strong("", name),
+            nodes.Text(" some "),
+            nodes.strong("", "thing"),
+            nodes.Text("\n"),
+        ]
+    rows = labeled(nodes.paragraph("", "", *parts))
+    assert [(label, shown(text).strip()) for label, text in rows] == [
+        ("Needs", "some thing"),
+        ("Costs", "some thing"),
+    ]
+
+
 def test_rows_of_a_list_in_a_chapter_box():
     items = [
         nodes.list_item(
@@ -114,3 +135,12 @@ def test_svg_width(tmp_path):
     path.write_text("not an image")
     assert svg_width(path) is None
     assert svg_width(tmp_path / "absent.svg") is None
+
+
+def test_columns_get_what_their_code_needs():
+    assert fit([14, 40, 22, 24], [0, 0, 0, 0]) == [14, 40, 22, 24]
+    widths = fit([10, 45, 45], [60, 0, 0])
+    assert [TEXT_WIDTH * w / sum(widths) for w in widths] == pytest.approx(
+        [60, (TEXT_WIDTH - 60) / 2, (TEXT_WIDTH - 60) / 2], abs=0.2
+    )
+    assert fit([50, 50], [300, 300]) == [50, 50]  # nothing to spare
