@@ -135,7 +135,7 @@ def test_only_pages_with_text_are_news(files):
 @pytest.mark.parametrize(
     ("reader", "count"),
     [
-        (chats, 4018),
+        (chats, 4017),
         (spam, 6046),
         (toxicity, 993),
         (toxicity_prompts, 623),

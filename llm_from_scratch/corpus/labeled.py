@@ -46,12 +46,12 @@ def chats() -> Iterator[Chat]:
         names: dict[str, str] = {}
         turns = []
         for turn in chat["messages"]:
-            sender = turn[0]["sender"]
-            if sender not in names:
-                names[sender] = "AB"[len(names)]
             words = " ".join(message["text"] for message in turn)
-            tidy = re.sub(r"\s+", " ", words).strip()
-            turns.append((names[sender], tidy))
+            sender, words = turn[0]["sender"], " ".join(words.split())
+            if words:
+                if sender not in names:
+                    names[sender] = "AB"[len(names)]
+                turns.append((names[sender], words))
         if len(names) == 2:
             text = "\n".join(f"{name}: {words}" for name, words in turns)
             ratings = {k: int(v) for k, v in chat.get("ratings", {}).items()}
