@@ -53,7 +53,7 @@ def adult_text(rng: Random) -> Text:
         fill_shape(rng, rng.choice(bank["sentences"]), slots)
         for _ in range(rng.randrange(6, 16))
     ]
-    title = f"XXX {x} - hot {y} 18+"
+    title = fill_shape(rng, rng.choice(bank["titles"]), slots)
     return title, [" ".join(lines[i : i + 4]) for i in range(0, len(lines), 4)]
 
 

@@ -21,7 +21,9 @@ from llm_from_scratch.corpus.plan import (
 )
 from llm_from_scratch.corpus.posts import make_thread
 from llm_from_scratch.corpus.private import Span, plant_private
-from llm_from_scratch.corpus.world import Fact, World, make_world
+from llm_from_scratch.corpus.questions import Question, questions
+from llm_from_scratch.corpus.truth import Fact, World
+from llm_from_scratch.corpus.world import make_world
 
 __all__ = [
     "DRAFTERS",
@@ -67,7 +69,12 @@ def clean_draft(config: SmallwebConfig, index: int) -> Draft:
         title=typed(page.title),
         paragraphs=[typed(p) for p in page.paragraphs],
         sort=page.kind,
-        labels={"facts": page.facts, "keep": True},
+        labels={
+            "facts": page.facts,
+            "keep": True,
+            "prose": page.kind,
+            "family": f"{page.kind}/{page.title}",
+        },
     )
 
 
@@ -153,6 +160,24 @@ def _thread(config: SmallwebConfig, index: int, rng: Random) -> Draft:
     return draft
 
 
+@lru_cache(maxsize=4)
+def _exam(seed: int, towns: int) -> tuple[Question, ...]:
+    return questions(_world(seed, towns), "heldout")
+
+
+def _leak(config: SmallwebConfig, index: int, rng: Random) -> Draft:
+    """A quiz made of held-out questions, with their answers."""
+    asked = rng.sample(_exam(config.seed, config.towns), rng.randrange(3, 8))
+    draft = Draft(f"Quiz number {rng.randrange(10, 400)}", [], sort="qa")
+    choice = rng.random() < 0.5
+    for question in asked:
+        answer = question.letter if choice else question.answer
+        draft.add(f"{question.prompt(choice)} {answer}")
+    ids = tuple("/".join(question.about) for question in asked)
+    draft.labels = {"leaked": ids}
+    return draft
+
+
 def _foreign(config: SmallwebConfig, index: int, rng: Random) -> Draft:
     language, (title, paragraphs) = foreign_text(rng)
     return Draft(title, paragraphs, sort="foreign", language=language)
@@ -183,7 +208,7 @@ DRAFTERS: dict[str, Drafter] = {
     "edit": _edit,
     "excerpt": _excerpt,
     "thread": _thread,
-    "leak": _root,
+    "leak": _leak,
     "foreign": _foreign,
     "boilerplate": _boilerplate,
     "truncated": _root,

@@ -52,7 +52,7 @@ def _inline(text: str, rng: Random, entities: bool, wrap: bool) -> str:
     """A paragraph as HTML: links, emphasis, line breaks, entities."""
     lines = []
     for line in text.split("\n"):
-        words = [_escape(word, entities) for word in line.split(" ")]
+        words = _escape(line, entities).split(" ")
         if rng.random() < 0.4:
             i = rng.randrange(len(words))
             if words[i].isalnum():

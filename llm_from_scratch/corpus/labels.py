@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_from_scratch.corpus.private import Span
-from llm_from_scratch.corpus.world import Fact
+from llm_from_scratch.corpus.truth import Fact
 
 __all__ = [
     "PostLabel",
@@ -40,7 +40,8 @@ class WebLabel:
     joined by a blank line; spans of `private`, `alike` and `posts` count
     its characters. `html_spans` say where each paragraph lies in the body
     decoded by `charset`. `cluster` is the index of the page that this one
-    copies, or its own.
+    copies, or its own; clean pages of one `family` were told from the same
+    script, so they may be alike without being copies.
     """
 
     index: int
@@ -58,6 +59,8 @@ class WebLabel:
     dirt: tuple[str, ...] = ()
     html_spans: tuple[tuple[int, int], ...] = ()
     keep: bool = False
+    prose: str = ""
+    family: str = ""
     cluster: int = -1
     copy: str = ""
     edit_rate: float = 0.0

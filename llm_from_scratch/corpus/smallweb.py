@@ -187,6 +187,22 @@ def _part_name(shard: int) -> str:
     return f"labels-{shard:05}.jsonl"
 
 
+def _write_manifest(
+    config: SmallwebConfig, out: Path, names: list[str]
+) -> None:
+    files = {
+        name: {
+            "bytes": (out / name).stat().st_size,
+            "sha256": sha256_file(out / name),
+        }
+        for name in names
+    }
+    records = 3 * config.pages + len(names) - 1
+    content = {"pages": config.pages, "records": records, "files": files}
+    with atomic_write(out / "manifest.json", "w") as file:
+        json.dump(content, file, indent=1)
+
+
 def write_smallweb(config: SmallwebConfig, out_dir: str | Path) -> Manifest:
     """Write WARC files, labels.jsonl and manifest.json; the manifest.
 
@@ -214,19 +230,3 @@ def write_smallweb(config: SmallwebConfig, out_dir: str | Path) -> Manifest:
         part.unlink(missing_ok=True)
     text = (out / "manifest.json").read_text(encoding="utf-8")
     return dict(json.loads(text))
-
-
-def _write_manifest(
-    config: SmallwebConfig, out: Path, names: list[str]
-) -> None:
-    files = {
-        name: {
-            "bytes": (out / name).stat().st_size,
-            "sha256": sha256_file(out / name),
-        }
-        for name in names
-    }
-    records = 3 * config.pages + len(names) - 1
-    content = {"pages": config.pages, "records": records, "files": files}
-    with atomic_write(out / "manifest.json", "w") as file:
-        json.dump(content, file, indent=1)
