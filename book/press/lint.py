@@ -11,12 +11,13 @@ from pathlib import Path
 from book.press.paths import ROOT
 
 BIN = Path(sys.executable).parent
+SPELLED = ["book", "chapters", "tests", "README.md", "CONTRIBUTING.md"]
 TOOLS = {
     "style": [str(BIN / "ruff"), "check", "."],
     "format": [str(BIN / "ruff"), "format", "--check", "."],
     "types": [sys.executable, "-m", "mypy"],
     "layers": [str(BIN / "lint-imports"), "--no-logo"],
-    "spelling": [sys.executable, "-m", "codespell_lib", *("book", "chapters")],
+    "spelling": [sys.executable, "-m", "codespell_lib", *SPELLED],
     "text form": [sys.executable, "-m", "book.press.tidy", "--check"],
     "manuscript": [sys.executable, "-m", "book.press.structure"],
 }

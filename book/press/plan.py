@@ -17,6 +17,7 @@ from book.press.source import (
     Cell,
     Module,
     bound_names,
+    header,
     module_problems,
     parse,
     public,
@@ -63,8 +64,8 @@ def read_texts(layout: Layout, plan: Plan) -> list[Text]:
 
 def generated_by(layout: Layout, chapter: str) -> list[Path]:
     """Modules on the disk that an earlier export made from a chapter."""
-    mark = f"# Generated from {chapter} by"
     files = sorted(layout.package.rglob("*.py"))
+    mark = header(chapter)
     return [p for p in files if p.read_text("utf-8").startswith(mark)]
 
 

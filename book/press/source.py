@@ -89,7 +89,8 @@ def public(names: list[str]) -> list[str]:
 
 def sort_key(name: str) -> tuple[int, list[tuple[int, int, str]]]:
     """CONSTANTS, Classes, functions; numbers inside names by value."""
-    group = 0 if name.isupper() else 1 if name[0].isupper() else 2
+    constant = name.isupper() and len(name) > 1
+    group = 0 if constant else 1 if name[0].isupper() else 2
     parts = re.findall(r"\d+|\D+", name)
     return group, [
         (0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts
@@ -160,12 +161,18 @@ def split_head(cell: Cell) -> tuple[str, str]:
     return "\n".join(lines[:end]), "\n".join(lines[end:]).strip("\n")
 
 
+def header(chapter: str) -> str:
+    """The first comment of a generated module, within the columns."""
+    words = f"# Generated from {chapter} by `make export`. Do not edit."
+    return words if len(words) <= COLUMNS else words.replace(" by", "\n# by")
+
+
 def render(module: Module) -> str:
     """The module's text, before formatting."""
     head, rest = split_head(module.cells[0])
     names = public([n for c in module.cells for n in bound_names(c.tree)])
     listed = "".join(f'    "{name}",\n' for name in names)
-    mark = f"# Generated from {module.chapter} by `make export`. Do not edit."
+    mark = header(module.chapter)
     bodies = [rest, *(cell.source for cell in module.cells[1:])]
     body = "\n\n\n".join(part for part in bodies if part)
     contents = f"__all__ = [\n{listed}]" if names else "__all__: list[str] = []"

@@ -104,6 +104,26 @@ def test_check_prints_a_diff_and_writes_nothing(counting, capsys, only):
     assert path.read_text() == before
 
 
+def test_long_names_and_single_letters_pass_ruff(small, cell):
+    source = (
+        '"""M."""\n\nfrom typing import TypeVar\n\n'
+        'T = TypeVar("T")\nA10 = A9 = 1\n\n\nclass Box:\n    """B."""'
+    )
+    small.write(
+        "06_a_rather_long_title_of_a_chapter", cell(source, "export:core.a")
+    )
+    assert not export(small).complaints()
+    rules = ["--select=E501,I,RUF022", "--line-length=80"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", *rules, "."],
+        cwd=small.package,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert not export(small, check=True).complaints()
+
+
 def test_main_module_and_nested_packages(small, cell):
     small.write(
         "01_a",
