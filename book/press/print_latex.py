@@ -83,6 +83,12 @@ class BookTranslator(LaTeXTranslator):
         self.body.append(f"\n\\end{{{node['environment']}}}\n")
         self.no_latex_floats -= 1
 
+    def visit_glossary(self, node: nodes.Element) -> None:
+        self.body.append("\n\\begin{bookglossary}\n")
+
+    def depart_glossary(self, node: nodes.Element) -> None:
+        self.body.append("\n\\end{bookglossary}\n")
+
     def visit_sidebar(self, node: nodes.Element) -> None:
         title = self.pop_title(node)
         self.body.append(f"\n\\begin{{bookaside}}{{{title}}}\n")

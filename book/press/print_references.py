@@ -4,10 +4,12 @@ import re
 from typing import Any
 
 from docutils import nodes
+from myst_nb.ext.glue import roles  # type: ignore[import-untyped]
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx_exercise.nodes import solution_node
 
+NUMPY = re.compile(r"np\.\w+\((.*)\)")
 OUTER = re.compile(r"\A(\\begin\{\w+)\}(.*\\end\{\w+)\}\Z", re.DOTALL)
 
 
@@ -69,3 +71,14 @@ class SolutionLinks(SphinxPostTransform):
                 link.replace(link[0], nodes.Text(text.lstrip()))
                 link.parent.insert(link.parent.index(link), nodes.Text(" "))
                 break
+
+
+def accept_numpy_numbers() -> None:
+    """Let `{glue:text}` print a NumPy number, which NumPy 2 shows typed."""
+    original = roles.format_plain_text
+
+    def format_plain_text(text: str, fmt_spec: str) -> str:
+        bare = NUMPY.fullmatch(text)
+        return original(bare.group(1) if bare else text, fmt_spec)
+
+    roles.format_plain_text = format_plain_text

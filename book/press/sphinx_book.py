@@ -15,6 +15,7 @@ from sphinx.environment.collectors.toctree import TocTreeCollector
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 from book.press import (
+    print_bibliography,
     print_boxes,
     print_cells,
     print_latex,
@@ -116,6 +117,8 @@ POST_TRANSFORMS = (
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything with Sphinx."""
+    print_bibliography.register()
+    print_references.accept_numpy_numbers()
     app.add_config_value("book_root", "", "env")
     app.set_translator("latex", print_latex.BookTranslator)
     for transform in TRANSFORMS:

@@ -3,6 +3,7 @@
 import pytest
 from docutils import nodes
 
+from book.press.print_bibliography import names_label
 from book.press.print_boxes import labeled
 from book.press.print_cells import place
 from book.press.print_latex import first_sentence
@@ -144,3 +145,18 @@ def test_columns_get_what_their_code_needs():
         [60, (TEXT_WIDTH - 60) / 2, (TEXT_WIDTH - 60) / 2], abs=0.2
     )
     assert fit([50, 50], [300, 300]) == [50, 50]  # nothing to spare
+
+
+@pytest.mark.parametrize(
+    ("names", "label"),
+    [
+        (["Shannon"], "Sha"),
+        (["Delétang"], "Del"),
+        (["Sennrich", "Haddow", "Birch"], "SHB"),
+        (["A", "B", "C", "D", "E"], "ABC+"),
+        (["Vaswani", "others"], "V+"),
+        (["National Institute of Standards and Technology"], "NIST"),
+    ],
+)
+def test_labels_of_cited_works(names, label):
+    assert names_label(names) == label
