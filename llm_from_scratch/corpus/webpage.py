@@ -39,6 +39,7 @@ from llm_from_scratch.corpus.sites import (
 __all__ = [
     "ODD",
     "WebPage",
+    "dress_draft",
     "iso_date",
     "smallweb_page",
     "visit_date",
@@ -123,10 +124,10 @@ def _page_site(
     return site
 
 
-def _dress(
+def dress_draft(
     config: SmallwebConfig, index: int, kind: str, draft: Draft
 ) -> WebPage:
-    """Template, charset, transport and headers around a draft."""
+    """Put template, charset, transport and headers around a draft."""
     rng = dice("page", config.seed, index)
     site = _page_site(config, index, kind, draft, rng)
     plan = plan_charset(rng, draft.language)
@@ -255,4 +256,4 @@ def smallweb_page(config: SmallwebConfig, index: int) -> WebPage:
     if kind in ODD:
         return _odd(config, index, kind)
     rng = dice("draft", config.seed, index)
-    return _dress(config, index, kind, DRAFTERS[kind](config, index, rng))
+    return dress_draft(config, index, kind, DRAFTERS[kind](config, index, rng))
