@@ -272,6 +272,7 @@ def test_pip_refuses_another_wheel(shelf, tmp_path, monkeypatch):
 
 def test_pip_checks_before_it_runs(shelf, tmp_path, monkeypatch):
     local_pypi(tmp_path, monkeypatch)
+    monkeypatch.setenv("PIP_NO_BUILD_ISOLATION", "0")  # sic: no isolation
     trace = tmp_path / "trace"
     setup = f"open({str(trace)!r}, 'w'); raise SystemExit('caught')"
     path = tmp_path / "fables-1.0.0.tar.gz"

@@ -156,6 +156,6 @@ def test_the_labels_of_the_real_sets():
     gold = list(pages())
     assert sum(len(page.wanted) for page in gold) == 205
     assert sum(len(page.unwanted) for page in gold) == 196
-    assert sum(bool(chat.ratings) for chat in chats()) == 3705
+    assert sum(bool(chat.ratings) for chat in chats()) == 3704
     assert {len(c.scores) for c in toxicity()} == {8}
     assert language_model().stat().st_size == 938_013

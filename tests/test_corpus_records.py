@@ -52,6 +52,10 @@ def test_verse_keeps_its_lines():
     assert unwrap(typed) == "He sang:\n\nOne line,\nand another.\n\nThe end."
 
 
+def test_an_indented_first_line_is_not_verse():
+    assert unwrap("   A paragraph\nof prose.") == "A paragraph of prose."
+
+
 def test_crlf_and_lf_read_alike():
     text = "one\ntwo\n\n  a\n  b\n\nthree"
     assert unwrap(text.replace("\n", "\r\n")) == unwrap(text)
