@@ -99,6 +99,29 @@ def test_it_learns_a_rhyme():
     assert byte_lm_bits(model, TEXT).mean() < 1
 
 
+def test_training_matches_plain_steps():
+    model, plain = small(), small()
+    draw = torch.Generator().manual_seed(1)
+    losses = train_byte_lm(
+        model, TEXT, steps=4, batch_size=8, lr=0.1, generator=draw
+    )
+    draw.manual_seed(1)
+    optimizer = torch.optim.AdamW(
+        plain.parameters(), betas=(0.9, 0.98), weight_decay=0.01
+    )
+    for step, loss in enumerate(losses):
+        wave = 0.02 + 0.98 * (1 + math.cos(math.pi * step / 4)) / 2
+        optimizer.param_groups[0]["lr"] = 0.1 * wave * (step + 1) / 50
+        at = torch.randint(len(TEXT), (8,), generator=draw)
+        ids = byte_windows(TEXT, 4)[at].long()
+        nats = -plain(ids[:, :4]).log_softmax(-1)[range(8), ids[:, 4]].mean()
+        assert nats.item() / math.log(2) == pytest.approx(loss, rel=1e-5)
+        plain.zero_grad()
+        nats.backward()
+        optimizer.step()
+    assert_close(model.head.weight, plain.head.weight)
+
+
 def test_training_is_reproducible():
     runs = [
         train_byte_lm(

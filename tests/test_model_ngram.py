@@ -170,8 +170,11 @@ def test_text_shorter_than_the_order_is_an_error():
         NGram(3).fit(b"ab")
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.binary(min_size=1, max_size=60), st.integers(0, 4))
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.sampled_from(b"ab\x00"), min_size=1, max_size=60).map(bytes),
+    st.integers(0, 4),
+)
 def test_adaptive_equals_a_fresh_fit(data, order):
     source = AdaptiveNGram(order)
     for byte in data:
@@ -207,3 +210,10 @@ def test_learning_lowers_the_price():
         source.update(byte)
     assert prices[0] == pytest.approx(8)
     assert max(prices[-3:]) < 0.2
+
+
+def test_a_novelty_after_long_certainty_keeps_a_weight():
+    source = AdaptiveNGram(3)
+    for byte in b"A" * 400:
+        source.update(byte)
+    assert source.frequencies().min() == 1
