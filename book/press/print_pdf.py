@@ -14,6 +14,7 @@ from pathlib import Path
 
 from book.press.latexlog import problems, unresolved_marks
 from book.press.print_edition import EditionError, read_edition
+from book.press.print_figures import is_current
 
 NAME = "llm-from-scratch"
 FILE = re.compile(r"^\s*- file: (\S+)", re.MULTILINE)
@@ -51,9 +52,18 @@ def check_contents(source: Path) -> None:
         raise PrintError(f"_toc.yml does not list {names}")
 
 
+def check_figures(source: Path) -> None:
+    """Fail if a diagram is not what its source says."""
+    diagrams = sorted(source.glob("book/figures/*.tex"))
+    stale = [path.name for path in diagrams if not is_current(path)]
+    if stale:
+        raise PrintError(f"run `make figures`, changed: {', '.join(stale)}")
+
+
 def jupyter_book(source: Path, builder: str, env: dict[str, str]) -> None:
     """Run jupyter-book from a fresh state; a warning is an error."""
     check_contents(source)
+    check_figures(source)
     for part in (".doctrees", builder):
         shutil.rmtree(source / "_build" / part, ignore_errors=True)
     command = [

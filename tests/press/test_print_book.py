@@ -118,3 +118,9 @@ def test_a_chapter_that_the_contents_forget_fails(mini):
     edit(mini / "_toc.yml", "      - file: chapters/appendix_world\n", "")
     with pytest.raises(PrintError, match="not list chapters/appendix_world"):
         jupyter_book(mini, "latex", environment(mini))
+
+
+def test_a_diagram_that_is_not_its_source_fails(mini):
+    edit(mini / "book/figures/block.tex", "LayerNorm", "RMSNorm")
+    with pytest.raises(PrintError, match=r"make figures.*block\.tex"):
+        jupyter_book(mini, "latex", environment(mini))
