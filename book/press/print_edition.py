@@ -9,6 +9,7 @@ from pathlib import Path
 
 # What the print is made from; a change elsewhere does not alter a page.
 PRINTED = ("book", "chapters", "_config.yml", "_toc.yml", "pyproject.toml")
+BOOK_BEGAN = 1_700_000_000
 
 
 class EditionError(Exception):
@@ -61,18 +62,19 @@ def read_edition(folder: Path) -> Edition:
 
     The time is the commit's. Without git (an unpacked archive) the commit
     is called unknown and the time is SOURCE_DATE_EPOCH, or else that of the
-    newest chapter.
+    newest chapter. The Makefile's SOURCE_DATE_EPOCH is the calendar of the
+    notebooks, older than the book, and says nothing about the edition.
     """
     with (folder / "pyproject.toml").open("rb") as file:
         version = tomllib.load(file)["project"]["version"]
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if not _is_own_repository(folder):
-        if epoch is None:
+        if epoch is None or int(epoch) < BOOK_BEGAN:
             newest = max(
                 path.stat().st_mtime for path in folder.glob("chapters/*")
             )
             epoch = str(int(newest))
-        return Edition(version, "unknown commit", int(epoch), changed=False)
+        return Edition(version, "unknown", int(epoch), changed=False)
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
     time = _git(folder, "log", "-1", "--format=%ct")
     status = _git(folder, "status", "--porcelain", "--", *PRINTED)

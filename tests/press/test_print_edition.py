@@ -72,8 +72,18 @@ def test_an_archive_says_that_it_knows_no_commit(tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.0"\n')
     monkeypatch.setenv("SOURCE_DATE_EPOCH", str(TIME))
     edition = read_edition(tmp_path)
-    assert edition.revision == "unknown commit"
+    assert edition.revision == "unknown"
     assert edition.timestamp == TIME
+
+
+def test_the_calendar_of_the_notebooks_is_no_edition(tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.0"\n')
+    (tmp_path / "chapters").mkdir()
+    chapter = tmp_path / "chapters" / "01_x.md"
+    chapter.write_text("")
+    os.utime(chapter, (TIME, TIME))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "315619200")
+    assert read_edition(tmp_path).timestamp == TIME
 
 
 def test_a_folder_within_another_repository_is_an_archive(git, tmp_path):
@@ -83,7 +93,7 @@ def test_a_folder_within_another_repository_is_an_archive(git, tmp_path):
     (inner / "chapters").mkdir()
     (inner / "chapters" / "x.md").write_text("")
     (inner / "pyproject.toml").write_text('[project]\nversion = "1.0"\n')
-    assert read_edition(inner).commit == "unknown commit"
+    assert read_edition(inner).commit == "unknown"
 
 
 def test_a_repository_without_a_commit_is_an_error(git, tmp_path):
