@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llm_from_scratch.model.ngram import (
@@ -175,6 +175,7 @@ def test_text_shorter_than_the_order_is_an_error():
     st.lists(st.sampled_from(b"ab\x00"), min_size=1, max_size=60).map(bytes),
     st.integers(0, 4),
 )
+@example(b"abababa", 4)
 def test_adaptive_equals_a_fresh_fit(data, order):
     source = AdaptiveNGram(order)
     for byte in data:
