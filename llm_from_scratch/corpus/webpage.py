@@ -133,14 +133,9 @@ def dress_draft(
     plan = plan_charset(rng, draft.language)
     if kind == "truncated" and plan.cut:
         plan = replace(plan, kind="utf-8", cut=False)
-    page = render_page(
-        site,
-        draft.title,
-        draft.paragraphs,
-        rng,
-        meta=meta_tag(plan, site.template == "old"),
-        language=draft.language,
-    )
+    meta = meta_tag(plan, site.template == "old")
+    head = {"meta": meta, "language": draft.language}
+    page = render_page(site, draft.title, draft.paragraphs, rng, **head)
     body, spans = encode_page(page.html, page.spans, plan)
     (transport,) = rng.choices(list(TRANSPORTS), list(TRANSPORTS.values()))
     if kind == "truncated":
