@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from llm_from_scratch.corpus.archives import https_get as https_get
     from llm_from_scratch.corpus.archives import unpack as unpack
     from llm_from_scratch.corpus.articles import KINDS as KINDS
-    from llm_from_scratch.corpus.articles import CleanPage as CleanPage
     from llm_from_scratch.corpus.articles import clean_page as clean_page
     from llm_from_scratch.corpus.articles import clean_pages as clean_pages
+    from llm_from_scratch.corpus.articles import make_qa as make_qa
     from llm_from_scratch.corpus.charset import HABITS as HABITS
     from llm_from_scratch.corpus.charset import SINGLE as SINGLE
     from llm_from_scratch.corpus.charset import TO_BYTE as TO_BYTE
@@ -24,6 +24,21 @@ if TYPE_CHECKING:
     from llm_from_scratch.corpus.charset import mend_text as mend_text
     from llm_from_scratch.corpus.charset import meta_tag as meta_tag
     from llm_from_scratch.corpus.charset import plan_charset as plan_charset
+    from llm_from_scratch.corpus.checker import ASPECTS as ASPECTS
+    from llm_from_scratch.corpus.checker import CUES as CUES
+    from llm_from_scratch.corpus.checker import Report as Report
+    from llm_from_scratch.corpus.checker import check_story as check_story
+    from llm_from_scratch.corpus.checker import check_thing as check_thing
+    from llm_from_scratch.corpus.checker import ending_of as ending_of
+    from llm_from_scratch.corpus.claims import EITHER as EITHER
+    from llm_from_scratch.corpus.claims import FEMALE as FEMALE
+    from llm_from_scratch.corpus.claims import MALE as MALE
+    from llm_from_scratch.corpus.claims import Claim as Claim
+    from llm_from_scratch.corpus.claims import People as People
+    from llm_from_scratch.corpus.claims import judge as judge
+    from llm_from_scratch.corpus.claims import resolve as resolve
+    from llm_from_scratch.corpus.claims import sentences as sentences
+    from llm_from_scratch.corpus.claims import unquoted as unquoted
     from llm_from_scratch.corpus.copies import SENTENCE_END as SENTENCE_END
     from llm_from_scratch.corpus.copies import edit_text as edit_text
     from llm_from_scratch.corpus.copies import excerpt_text as excerpt_text
@@ -55,6 +70,8 @@ if TYPE_CHECKING:
     from llm_from_scratch.corpus.drafts import Draft as Draft
     from llm_from_scratch.corpus.drafts import Drafter as Drafter
     from llm_from_scratch.corpus.drafts import clean_draft as clean_draft
+    from llm_from_scratch.corpus.entries import make_entry as make_entry
+    from llm_from_scratch.corpus.entries import subjects as subjects
     from llm_from_scratch.corpus.fetch import damaged as damaged
     from llm_from_scratch.corpus.fetch import data_dir as data_dir
     from llm_from_scratch.corpus.fetch import fetch_package as fetch_package
@@ -133,12 +150,30 @@ if TYPE_CHECKING:
     from llm_from_scratch.corpus.private import Span as Span
     from llm_from_scratch.corpus.private import luhn_digit as luhn_digit
     from llm_from_scratch.corpus.private import plant_private as plant_private
+    from llm_from_scratch.corpus.questions import Question as Question
+    from llm_from_scratch.corpus.questions import Rule as Rule
+    from llm_from_scratch.corpus.questions import accuracy as accuracy
+    from llm_from_scratch.corpus.questions import derive as derive
+    from llm_from_scratch.corpus.questions import fill as fill
+    from llm_from_scratch.corpus.questions import (
+        is_heldout_question as is_heldout_question,
+    )
+    from llm_from_scratch.corpus.questions import is_right as is_right
+    from llm_from_scratch.corpus.reading import Reading as Reading
+    from llm_from_scratch.corpus.reading import check_hero as check_hero
+    from llm_from_scratch.corpus.reading import check_pronouns as check_pronouns
+    from llm_from_scratch.corpus.reading import read as read
     from llm_from_scratch.corpus.records import HELDOUT as HELDOUT
     from llm_from_scratch.corpus.records import Document as Document
     from llm_from_scratch.corpus.records import RawDocument as RawDocument
     from llm_from_scratch.corpus.records import is_heldout as is_heldout
     from llm_from_scratch.corpus.records import slug as slug
     from llm_from_scratch.corpus.records import unwrap as unwrap
+    from llm_from_scratch.corpus.scribe import Cast as Cast
+    from llm_from_scratch.corpus.scribe import CleanPage as CleanPage
+    from llm_from_scratch.corpus.scribe import Scribe as Scribe
+    from llm_from_scratch.corpus.scribe import person_thing as person_thing
+    from llm_from_scratch.corpus.scribe import title_case as title_case
     from llm_from_scratch.corpus.sites import PATHS as PATHS
     from llm_from_scratch.corpus.sites import SUITABLE as SUITABLE
     from llm_from_scratch.corpus.sites import TEMPLATES as TEMPLATES
@@ -173,17 +208,15 @@ if TYPE_CHECKING:
     from llm_from_scratch.corpus.smallweb import (
         write_smallweb as write_smallweb,
     )
-    from llm_from_scratch.corpus.stories import Cast as Cast
+    from llm_from_scratch.corpus.spoil import SPOILS as SPOILS
     from llm_from_scratch.corpus.stories import Event as Event
     from llm_from_scratch.corpus.stories import Plot as Plot
-    from llm_from_scratch.corpus.stories import Scribe as Scribe
     from llm_from_scratch.corpus.stories import Story as Story
     from llm_from_scratch.corpus.stories import cast_roles as cast_roles
-    from llm_from_scratch.corpus.stories import make_scribe as make_scribe
-    from llm_from_scratch.corpus.stories import person_thing as person_thing
     from llm_from_scratch.corpus.stories import read_plots as read_plots
     from llm_from_scratch.corpus.stories import tell_story as tell_story
-    from llm_from_scratch.corpus.stories import title_case as title_case
+    from llm_from_scratch.corpus.talks import make_dialogue as make_dialogue
+    from llm_from_scratch.corpus.talks import make_howto as make_howto
     from llm_from_scratch.corpus.teller import AUTO as AUTO
     from llm_from_scratch.corpus.teller import CASES as CASES
     from llm_from_scratch.corpus.teller import PRONOUNS as PRONOUNS
@@ -210,6 +243,7 @@ if TYPE_CHECKING:
     from llm_from_scratch.corpus.truth import World as World
     from llm_from_scratch.corpus.webpage import ODD as ODD
     from llm_from_scratch.corpus.webpage import WebPage as WebPage
+    from llm_from_scratch.corpus.webpage import dress_draft as dress_draft
     from llm_from_scratch.corpus.webpage import iso_date as iso_date
     from llm_from_scratch.corpus.webpage import smallweb_page as smallweb_page
     from llm_from_scratch.corpus.webpage import visit_date as visit_date
@@ -218,6 +252,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALIKE",
+    "ASPECTS",
     "AUTO",
     "BENCH",
     "BLOCKS",
@@ -225,8 +260,11 @@ __all__ = [
     "CASES",
     "CONTENT",
     "COPIES",
+    "CUES",
     "DRAFTERS",
     "EDIT_RATES",
+    "EITHER",
+    "FEMALE",
     "FIELDS",
     "HABITS",
     "HELDOUT",
@@ -234,6 +272,7 @@ __all__ = [
     "JUNK",
     "KINDS",
     "LETTERS",
+    "MALE",
     "MARKUP",
     "MASK",
     "MEMBERS",
@@ -251,6 +290,7 @@ __all__ = [
     "SHARES",
     "SINGLE",
     "SLOT",
+    "SPOILS",
     "SUITABLE",
     "TEMPLATES",
     "TOKEN",
@@ -264,6 +304,7 @@ __all__ = [
     "Cast",
     "CharsetPlan",
     "Chat",
+    "Claim",
     "CleanPage",
     "Comment",
     "Declaration",
@@ -281,14 +322,19 @@ __all__ = [
     "NewsPage",
     "Node",
     "Package",
+    "People",
     "Person",
     "Plot",
     "Post",
     "PostLabel",
+    "Question",
     "RawDocument",
     "Reader",
+    "Reading",
     "RenderedPage",
+    "Report",
     "Role",
+    "Rule",
     "Scribe",
     "Shop",
     "Site",
@@ -304,6 +350,7 @@ __all__ = [
     "WebLabel",
     "WebPage",
     "World",
+    "accuracy",
     "adult_text",
     "article",
     "block_canaries",
@@ -312,6 +359,10 @@ __all__ = [
     "cast_roles",
     "chats",
     "check_archive",
+    "check_hero",
+    "check_pronouns",
+    "check_story",
+    "check_thing",
     "choose_site",
     "clean_draft",
     "clean_page",
@@ -322,11 +373,15 @@ __all__ = [
     "damaged",
     "data_dir",
     "decoy_notice",
+    "derive",
     "dice",
+    "dress_draft",
     "edit_text",
     "encode_page",
+    "ending_of",
     "excerpt_text",
     "fetch_package",
+    "fill",
     "fill_shape",
     "find_slice",
     "foreign_text",
@@ -335,7 +390,10 @@ __all__ = [
     "http_head",
     "https_get",
     "is_heldout",
+    "is_heldout_question",
+    "is_right",
     "iso_date",
+    "judge",
     "junk_site",
     "label_from",
     "label_line",
@@ -346,8 +404,11 @@ __all__ = [
     "lorem_text",
     "lost_text",
     "luhn_digit",
+    "make_dialogue",
+    "make_entry",
+    "make_howto",
     "make_post",
-    "make_scribe",
+    "make_qa",
     "make_site",
     "make_thread",
     "make_world",
@@ -371,6 +432,7 @@ __all__ = [
     "plays",
     "plural",
     "possessive",
+    "read",
     "read_jsonl",
     "read_labels",
     "read_lists",
@@ -381,7 +443,9 @@ __all__ = [
     "recipes",
     "record_id",
     "render_page",
+    "resolve",
     "sections",
+    "sentences",
     "sha1_digest",
     "slice_files",
     "slug",
@@ -393,6 +457,7 @@ __all__ = [
     "spam_text",
     "speeches",
     "split_sentences",
+    "subjects",
     "tales",
     "tell_story",
     "tidy",
@@ -402,6 +467,7 @@ __all__ = [
     "toxicity_prompts",
     "transport_body",
     "unpack",
+    "unquoted",
     "unwrap",
     "verb",
     "visit_date",
@@ -417,6 +483,7 @@ __all__ = [
 
 _HOME = {
     "ALIKE": "llm_from_scratch.corpus.private",
+    "ASPECTS": "llm_from_scratch.corpus.checker",
     "AUTO": "llm_from_scratch.corpus.teller",
     "BENCH": "llm_from_scratch.corpus.documents",
     "BLOCKS": "llm_from_scratch.corpus.html",
@@ -424,8 +491,11 @@ _HOME = {
     "CASES": "llm_from_scratch.corpus.teller",
     "CONTENT": "llm_from_scratch.corpus.smallweb",
     "COPIES": "llm_from_scratch.corpus.plan",
+    "CUES": "llm_from_scratch.corpus.checker",
     "DRAFTERS": "llm_from_scratch.corpus.drafts",
     "EDIT_RATES": "llm_from_scratch.corpus.plan",
+    "EITHER": "llm_from_scratch.corpus.claims",
+    "FEMALE": "llm_from_scratch.corpus.claims",
     "FIELDS": "llm_from_scratch.corpus.truth",
     "HABITS": "llm_from_scratch.corpus.charset",
     "HELDOUT": "llm_from_scratch.corpus.records",
@@ -433,6 +503,7 @@ _HOME = {
     "JUNK": "llm_from_scratch.corpus.dirt",
     "KINDS": "llm_from_scratch.corpus.articles",
     "LETTERS": "llm_from_scratch.corpus.plan",
+    "MALE": "llm_from_scratch.corpus.claims",
     "MARKUP": "llm_from_scratch.corpus.html",
     "MASK": "llm_from_scratch.corpus.posts",
     "MEMBERS": "llm_from_scratch.corpus.plan",
@@ -450,6 +521,7 @@ _HOME = {
     "SHARES": "llm_from_scratch.corpus.posts",
     "SINGLE": "llm_from_scratch.corpus.charset",
     "SLOT": "llm_from_scratch.corpus.phrases",
+    "SPOILS": "llm_from_scratch.corpus.spoil",
     "SUITABLE": "llm_from_scratch.corpus.sites",
     "TEMPLATES": "llm_from_scratch.corpus.sites",
     "TOKEN": "llm_from_scratch.corpus.teller",
@@ -460,10 +532,11 @@ _HOME = {
     "VERBS": "llm_from_scratch.corpus.teller",
     "WESTERN": "llm_from_scratch.corpus.charset",
     "Canary": "llm_from_scratch.corpus.plan",
-    "Cast": "llm_from_scratch.corpus.stories",
+    "Cast": "llm_from_scratch.corpus.scribe",
     "CharsetPlan": "llm_from_scratch.corpus.charset",
     "Chat": "llm_from_scratch.corpus.labeled",
-    "CleanPage": "llm_from_scratch.corpus.articles",
+    "Claim": "llm_from_scratch.corpus.claims",
+    "CleanPage": "llm_from_scratch.corpus.scribe",
     "Comment": "llm_from_scratch.corpus.labeled",
     "Declaration": "llm_from_scratch.corpus.labeled",
     "Document": "llm_from_scratch.corpus.records",
@@ -480,15 +553,20 @@ _HOME = {
     "NewsPage": "llm_from_scratch.corpus.labeled",
     "Node": "llm_from_scratch.corpus.teller",
     "Package": "llm_from_scratch.corpus.manifest",
+    "People": "llm_from_scratch.corpus.claims",
     "Person": "llm_from_scratch.corpus.truth",
     "Plot": "llm_from_scratch.corpus.stories",
     "Post": "llm_from_scratch.corpus.posts",
     "PostLabel": "llm_from_scratch.corpus.labels",
+    "Question": "llm_from_scratch.corpus.questions",
     "RawDocument": "llm_from_scratch.corpus.records",
     "Reader": "llm_from_scratch.corpus.documents",
+    "Reading": "llm_from_scratch.corpus.reading",
     "RenderedPage": "llm_from_scratch.corpus.html",
+    "Report": "llm_from_scratch.corpus.checker",
     "Role": "llm_from_scratch.corpus.teller",
-    "Scribe": "llm_from_scratch.corpus.stories",
+    "Rule": "llm_from_scratch.corpus.questions",
+    "Scribe": "llm_from_scratch.corpus.scribe",
     "Shop": "llm_from_scratch.corpus.truth",
     "Site": "llm_from_scratch.corpus.sites",
     "Slice": "llm_from_scratch.corpus.manifest",
@@ -503,6 +581,7 @@ _HOME = {
     "WebLabel": "llm_from_scratch.corpus.labels",
     "WebPage": "llm_from_scratch.corpus.webpage",
     "World": "llm_from_scratch.corpus.truth",
+    "accuracy": "llm_from_scratch.corpus.questions",
     "adult_text": "llm_from_scratch.corpus.dirt",
     "article": "llm_from_scratch.corpus.grammar",
     "block_canaries": "llm_from_scratch.corpus.plan",
@@ -511,6 +590,10 @@ _HOME = {
     "cast_roles": "llm_from_scratch.corpus.stories",
     "chats": "llm_from_scratch.corpus.labeled",
     "check_archive": "llm_from_scratch.corpus.archives",
+    "check_hero": "llm_from_scratch.corpus.reading",
+    "check_pronouns": "llm_from_scratch.corpus.reading",
+    "check_story": "llm_from_scratch.corpus.checker",
+    "check_thing": "llm_from_scratch.corpus.checker",
     "choose_site": "llm_from_scratch.corpus.sites",
     "clean_draft": "llm_from_scratch.corpus.drafts",
     "clean_page": "llm_from_scratch.corpus.articles",
@@ -521,11 +604,15 @@ _HOME = {
     "damaged": "llm_from_scratch.corpus.fetch",
     "data_dir": "llm_from_scratch.corpus.fetch",
     "decoy_notice": "llm_from_scratch.corpus.dirt",
+    "derive": "llm_from_scratch.corpus.questions",
     "dice": "llm_from_scratch.corpus.phrases",
+    "dress_draft": "llm_from_scratch.corpus.webpage",
     "edit_text": "llm_from_scratch.corpus.copies",
     "encode_page": "llm_from_scratch.corpus.charset",
+    "ending_of": "llm_from_scratch.corpus.checker",
     "excerpt_text": "llm_from_scratch.corpus.copies",
     "fetch_package": "llm_from_scratch.corpus.fetch",
+    "fill": "llm_from_scratch.corpus.questions",
     "fill_shape": "llm_from_scratch.corpus.phrases",
     "find_slice": "llm_from_scratch.corpus.manifest",
     "foreign_text": "llm_from_scratch.corpus.dirt",
@@ -534,7 +621,10 @@ _HOME = {
     "http_head": "llm_from_scratch.corpus.crawl",
     "https_get": "llm_from_scratch.corpus.archives",
     "is_heldout": "llm_from_scratch.corpus.records",
+    "is_heldout_question": "llm_from_scratch.corpus.questions",
+    "is_right": "llm_from_scratch.corpus.questions",
     "iso_date": "llm_from_scratch.corpus.webpage",
+    "judge": "llm_from_scratch.corpus.claims",
     "junk_site": "llm_from_scratch.corpus.sites",
     "label_from": "llm_from_scratch.corpus.labels",
     "label_line": "llm_from_scratch.corpus.labels",
@@ -545,8 +635,11 @@ _HOME = {
     "lorem_text": "llm_from_scratch.corpus.dirt",
     "lost_text": "llm_from_scratch.corpus.dirt",
     "luhn_digit": "llm_from_scratch.corpus.private",
+    "make_dialogue": "llm_from_scratch.corpus.talks",
+    "make_entry": "llm_from_scratch.corpus.entries",
+    "make_howto": "llm_from_scratch.corpus.talks",
     "make_post": "llm_from_scratch.corpus.posts",
-    "make_scribe": "llm_from_scratch.corpus.stories",
+    "make_qa": "llm_from_scratch.corpus.articles",
     "make_site": "llm_from_scratch.corpus.sites",
     "make_thread": "llm_from_scratch.corpus.posts",
     "make_world": "llm_from_scratch.corpus.world",
@@ -563,13 +656,14 @@ _HOME = {
     "page_url": "llm_from_scratch.corpus.sites",
     "pages": "llm_from_scratch.corpus.labeled",
     "parables": "llm_from_scratch.corpus.slices",
-    "person_thing": "llm_from_scratch.corpus.stories",
+    "person_thing": "llm_from_scratch.corpus.scribe",
     "plan_charset": "llm_from_scratch.corpus.charset",
     "planned_kind": "llm_from_scratch.corpus.plan",
     "plant_private": "llm_from_scratch.corpus.private",
     "plays": "llm_from_scratch.corpus.slices",
     "plural": "llm_from_scratch.corpus.grammar",
     "possessive": "llm_from_scratch.corpus.grammar",
+    "read": "llm_from_scratch.corpus.reading",
     "read_jsonl": "llm_from_scratch.corpus.paths",
     "read_labels": "llm_from_scratch.corpus.labels",
     "read_lists": "llm_from_scratch.corpus.grammar",
@@ -580,7 +674,9 @@ _HOME = {
     "recipes": "llm_from_scratch.corpus.slices",
     "record_id": "llm_from_scratch.corpus.crawl",
     "render_page": "llm_from_scratch.corpus.html",
+    "resolve": "llm_from_scratch.corpus.claims",
     "sections": "llm_from_scratch.corpus.slices",
+    "sentences": "llm_from_scratch.corpus.claims",
     "sha1_digest": "llm_from_scratch.corpus.crawl",
     "slice_files": "llm_from_scratch.corpus.fetch",
     "slug": "llm_from_scratch.corpus.records",
@@ -592,15 +688,17 @@ _HOME = {
     "spam_text": "llm_from_scratch.corpus.dirt",
     "speeches": "llm_from_scratch.corpus.slices",
     "split_sentences": "llm_from_scratch.corpus.copies",
+    "subjects": "llm_from_scratch.corpus.entries",
     "tales": "llm_from_scratch.corpus.slices",
     "tell_story": "llm_from_scratch.corpus.stories",
     "tidy": "llm_from_scratch.corpus.teller",
     "tiktoken_ranks": "llm_from_scratch.corpus.slices",
-    "title_case": "llm_from_scratch.corpus.stories",
+    "title_case": "llm_from_scratch.corpus.scribe",
     "toxicity": "llm_from_scratch.corpus.labeled",
     "toxicity_prompts": "llm_from_scratch.corpus.labeled",
     "transport_body": "llm_from_scratch.corpus.crawl",
     "unpack": "llm_from_scratch.corpus.archives",
+    "unquoted": "llm_from_scratch.corpus.claims",
     "unwrap": "llm_from_scratch.corpus.records",
     "verb": "llm_from_scratch.corpus.grammar",
     "visit_date": "llm_from_scratch.corpus.webpage",

@@ -12,7 +12,7 @@ from llm_from_scratch.corpus.scribe import CleanPage as CleanPage
 from llm_from_scratch.corpus.scribe import Scribe
 from llm_from_scratch.corpus.stories import tell_story
 from llm_from_scratch.corpus.talks import make_dialogue, make_howto
-from llm_from_scratch.corpus.truth import World
+from llm_from_scratch.corpus.truth import Fact, World
 
 __all__ = [
     "KINDS",
@@ -47,7 +47,7 @@ def make_qa(world: World, rng: Random) -> CleanPage:
     scribe = Scribe(rng, "questions", {"s": about, "t": town})
     parts = [scribe.tell_one(f"opening {kind}")]
     style = rng.choice(("Question: {}|Answer: {}", "Q: {}|A: {}", "{}|{}"))
-    facts = []
+    facts = list[Fact]()
     for question in asked[: rng.randrange(8, 14)]:
         relation, *named = question.about
         ask = fill(rng.choice(lists[f"ask {relation}"]), *named)
@@ -75,15 +75,15 @@ def _around(world: World, about: str, town: str, rng: Random) -> list[str]:
 
 
 KINDS = ("story", "entry", "dialogue", "qa", "howto")
-_SHARES = (8, 5, 2, 3, 2)  # of every 20 pages
+_SHARES = (9, 5, 2, 2, 2)  # of every 20 pages
 _MAKERS = {"dialogue": make_dialogue, "qa": make_qa, "howto": make_howto}
 
 
 def clean_page(world: World, index: int, seed: int = 0) -> CleanPage:
     """Page `index` of a world: it depends on nothing but the arguments.
 
-    Of every 20 pages in a row, 8 are stories, 5 entries, 2 dialogues, 3
-    questions and answers, and 2 instructions, in random order.
+    Of every 20 pages in a row, 9 are stories, 5 entries, and 2 each dialogues,
+    questions with answers, and instructions, in random order.
     """
     if index < 0:
         raise ValueError(f"pages are numbered from 0, got {index}")

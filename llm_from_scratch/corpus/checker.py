@@ -61,6 +61,7 @@ class Report:
 _TAKE = "found|took|caught|bought|borrowed|fetched|got|received|picked up"
 _TAKE += "|lifted|pulled|accepted"
 _USE = "carried|held|wore|polished|folded|threw|waved|kept|still had"
+_OWN = "had|owned|carried|brought|wore|held|packed|pulled|was given"
 _DROP = "put|laid|left|dropped|set|lost|hid|hung|tied"
 
 
@@ -130,6 +131,7 @@ def _holding(thing: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
             ("give", rf"(?:{give}) {it}(?: back)? to {name}"),
             ("give", rf"(?:{give}) {name} {a_thing}"),
             ("take", rf"{name}(?: who)? (?:{_TAKE}) (?:{a_thing}|it)"),
+            ("take", rf"{name} (?:{_OWN}) an? (?:\w+ )?{thing}"),
             ("take", rf"{name} picked (?:the {thing}|it) up"),
             ("drop", rf"(?P<who>)(?:{_DROP}) (?:the {thing}|it)"),
             ("drop", rf"(?P<who>{thing}) (?:was gone|slipped|fell|flew)"),
@@ -138,8 +140,8 @@ def _holding(thing: str) -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 
 CUES = {
-    "lesson": r"learn|lesson|understood|from that day on|never forgot",
-    "sad": r"\bsad\b|\bcried\b|\btears\b|\bwept\b|\bmourn",
+    "lesson": r"learn|lesson|underst(?:an|oo)d|from that day on|never forgot",
+    "sad": r"\bsad(?:der|dest|ly)?\b|\bcried\b|\btears\b|\bwept\b|\bmourn",
     "happy": r"happ[yi]|\bglad\b|\bsmil|\blaugh|light heart|cheer|delight",
 }
 

@@ -23,12 +23,9 @@ __all__ = [
 ]
 
 
-FEMALE = "woman girl mother queen sister lady".split()
-MALE = "man boy father king brother ferryman drummer giant".split()
-EITHER = (
-    "stranger peddler traveler farmer shepherd judge mayor friend neighbor"
-    " teacher child owner somebody someone baker stranger merchant thief"
-).split()
+FEMALE = frozenset(words("women"))
+MALE = frozenset(words("men"))
+EITHER = frozenset(words("men or women"))
 _PRONOUN = {"she": "f", "her": "f", "hers": "f", "herself": "f"}
 _PRONOUN |= {"he": "m", "him": "m", "his": "m", "himself": "m"}
 _END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"])|(?<=[.!?]\")\s+(?=[A-Z\"])")
@@ -92,7 +89,7 @@ def resolve(sentence: str, last: dict[str, str], people: People) -> str:
     return re.sub(r"\b[A-Za-z]+\b", name_of, sentence)
 
 
-def _types(world_words: bool = True) -> dict[str, str]:
+def _types() -> dict[str, str]:
     """Regular expressions for values that are not names."""
     return {
         "person": r"(?<![Tt]he )[A-Z][a-z]+",
@@ -123,7 +120,7 @@ def _patterns() -> tuple[tuple[str, re.Pattern[str], str], ...]:
     types, found = _types(), []
     for title, lines in read_lists("claims").items():
         relation, _, kinds = title.partition(" | ")
-        subject, *middle, value = kinds.split()
+        subject, value = kinds.split()[0], kinds.split()[-1]
         for line in lines:
             text = line.replace("{s}", f"(?P<s>{types[subject]})", 1)
             text = text.replace("{s}", "(?P=s)")

@@ -151,7 +151,7 @@ def _all_questions(world: World) -> tuple[Question, ...]:
     for (subject, relation), value in world.facts.items():
         kind, _, end = relation.partition(" to ")
         if f"ask {kind}" in lists:
-            about = (subject, end) if end else (subject,)
+            about: tuple[str, ...] = (subject, end) if end else (subject,)
             fact = Fact(subject, relation, value)
             rules.append((kind, about, value, (fact,)))
     rules += derive(world)
@@ -203,7 +203,7 @@ def is_right(question: Question, reply: str, choice: bool = False) -> bool:
     line = reply.strip().split("\n")[0].lower()
     if choice:
         letter = re.match(r"\W*([a-d])\b", line)
-        return bool(letter) and letter[1] == question.letter.lower()
+        return letter is not None and letter[1] == question.letter.lower()
 
     def says(value: str) -> bool:
         return bool(re.search(rf"\b{re.escape(value.lower())}\b", line))

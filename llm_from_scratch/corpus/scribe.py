@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from llm_from_scratch.corpus.grammar import read_lists
+from llm_from_scratch.corpus.grammar import read_lists, words
 from llm_from_scratch.corpus.teller import Role, Teller, Thing
 from llm_from_scratch.corpus.truth import Fact, Person
 
@@ -105,7 +105,7 @@ def person_thing(person: Person) -> Thing:
 
 def title_case(title: str) -> str:
     """A title with capitals, except for small words inside."""
-    small = "a an the and or of in at to for from by on with without".split()
+    small = words("small title words")
     return " ".join(
         w if i and w in small else w[:1].upper() + w[1:]
         for i, w in enumerate(title.split())

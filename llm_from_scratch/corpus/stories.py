@@ -1,6 +1,7 @@
 # Generated from chapters/appendix_world.md by `make export`. Do not edit.
 """Stories from plots: a cast from the world, events that change its state."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from random import Random
@@ -140,9 +141,6 @@ class Story:
     holders: tuple[str, ...]  # of the object: names, or "at PLACE"
 
 
-_TALKS = {"child": "child", "animal": "animal", "alone": "alone"}
-
-
 def tell_story(world: World, rng: Random) -> Story:
     """A story about a child of the world."""
     plot = rng.choice(read_plots())
@@ -150,39 +148,58 @@ def tell_story(world: World, rng: Random) -> Story:
     roles, friend = cast_roles(world, rng, hero, plot)
     scribe = Scribe(rng, "stories", roles)
     ending = rng.choice(sorted(plot.endings))
-    paragraphs, holders = [_opening(scribe, plot, hero, friend)], list[str]()
-    part = list[str]()
-    talks = rng.sample(range(2, len(plot.events) + 1), 2)  # when they speak
-    for i, event in enumerate((*plot.events, plot.endings[ending])):
-        if event.label in ("start",) or len(part) >= rng.choice((1, 2, 2)):
-            paragraphs.append(" ".join(part))
-            part = []
-            scribe.paragraph()
-        if i == 0 and rng.random() < 0.8:
-            part.append(scribe.tell_one("morning"))
-        if i in talks and plot.company in _TALKS:
-            part.append(scribe.tell_one(f"talk {_TALKS[plot.company]}"))
-        if event.label.startswith("end") and rng.random() < 0.35:
-            part.append(scribe.tell_one("thought"))
-        lines = event.lines or scribe.lists[f"way {plot.company}"]
-        part.append(scribe.tell(scribe.pick(lines)))
-        for change in event.changes:
-            holders.extend(_holder(change, roles))
-    if rng.random() < 0.7:
-        part.append(scribe.tell_one("evening"))
-    part.append(scribe.tell_one(f"coda {ending}"))
-    paragraphs.append(" ".join(part))
+    opening = _opening(scribe, plot, hero, friend)
+    events = (*plot.events, plot.endings[ending])
+    paragraphs = [opening, *_middle(scribe, plot, events[:-1])]
+    paragraphs += _finish(scribe, events[-1], ending)
+    changes = (change for event in events for change in event.changes)
     thing, companion = roles["o"], roles.get("f")
     assert isinstance(thing, Thing)
     name = companion.name if isinstance(companion, Thing) else ""
-    cast = Cast(hero.name, name, thing.name, ending, plot.title)
     return Story(
-        cast,
+        Cast(hero.name, name, thing.name, ending, plot.title),
         title_case(scribe.tell_one("titles")),
-        tuple(p for p in paragraphs if p),
+        tuple(paragraphs),
         tuple(scribe.facts),
-        tuple(holders),
+        tuple(h for change in changes for h in _holder(change, roles)),
     )
+
+
+def _middle(scribe: Scribe, plot: Plot, events: Sequence[Event]) -> list[str]:
+    """Events in paragraphs of one or two, with talk and detail between."""
+    rng, paragraphs, part = scribe.rng, list[str](), list[str]()
+    talks = rng.sample(range(2, len(events) + 1), 2)
+    if rng.random() < 0.8:
+        part.append(scribe.tell_one("morning"))
+    for i, event in enumerate(events):
+        if i and len(part) >= rng.choice((1, 2, 2)):
+            paragraphs.append(" ".join(part))
+            part = []
+            scribe.paragraph()
+        if i in talks and f"talk {plot.company}" in scribe.lists:
+            part.append(scribe.tell_one(f"talk {plot.company}"))
+        lines = event.lines or scribe.lists[f"way {plot.company}"]
+        part.append(scribe.tell(scribe.pick(lines)))
+        if event.lines and rng.random() < 0.4:
+            part.append(scribe.tell_one("detail"))
+    scribe.paragraph()
+    return [*paragraphs, " ".join(part)]
+
+
+def _finish(scribe: Scribe, event: Event, ending: str) -> list[str]:
+    """The last event, the evening, and a sentence that says how it ended."""
+    rng, part = scribe.rng, list[str]()
+    if rng.random() < 0.35:
+        part.append(scribe.tell_one("thought"))
+    part.append(scribe.tell(scribe.pick(event.lines)))
+    paragraphs = [part]
+    if rng.random() < 0.6:
+        paragraphs.append([])
+        scribe.paragraph()
+    if rng.random() < 0.7:
+        paragraphs[-1].append(scribe.tell_one("evening"))
+    paragraphs[-1].append(scribe.tell_one(f"coda {ending}"))
+    return [" ".join(p) for p in paragraphs]
 
 
 def _opening(

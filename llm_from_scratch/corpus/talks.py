@@ -52,7 +52,7 @@ def make_dialogue(world: World, rng: Random) -> CleanPage:
         (
             *_small_talk(rng, "greet"),
             *scribe.lists[form],
-            *(_small_talk(rng, "small") if rng.random() < 0.6 else ()),
+            *_small_talk(rng, "small"),
             *_small_talk(rng, "part"),
         ),
         0.8,
@@ -155,10 +155,8 @@ def make_howto(world: World, rng: Random) -> CleanPage:
         "minutes": rng.choice(("ten", "fifteen", "twenty", "thirty")),
         "halfway": rng.choice(("old inn", "stone cross", "three oaks")),
     }
-    if title.startswith("walk"):
-        named = f"walk from {start} to {end}"
-    else:
-        named = title
+    walk = f"walk from {start} to {end}"
+    named = walk if title.startswith("walk") else title
     scribe = Scribe(rng, "howtos", roles)
     parts = scribe.script(scribe.lists[title], 0.85)
     head = title_case(f"how to {named}")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from random import Random
+from typing import Any
 
 from llm_from_scratch.corpus.grammar import article, possessive, verb
 
@@ -64,18 +65,18 @@ class Thing:
 Role = Thing | str
 
 
-Node = tuple[str, ...] | tuple[str, tuple["Node", ...]]
+Node = str | tuple[Any, ...]
 TOKEN = re.compile(r"\{([^}]*)\}|([\[\]|])|(\^)|([^{}\[\]|^]+)")
 
 
 @cache
-def compile_template(template: str) -> tuple[object, ...]:
+def compile_template(template: str) -> tuple[Node, ...]:
     """A template as a tuple of nodes; ValueError if brackets do not match.
 
     Nodes: a string; ("end",) between sentences; ("ref", role, form);
     ("list", title); ("any", alternatives).
     """
-    stack: list[list[list[object]]] = [[[]]]
+    stack: list[list[list[Node]]] = [[[]]]
     for match in TOKEN.finditer(template):
         slot, mark, end, text = match.groups()
         here = stack[-1][-1]
@@ -88,7 +89,9 @@ def compile_template(template: str) -> tuple[object, ...]:
             stack.append([[]])
         elif mark == "|":
             stack[-1].append([])
-        elif mark == "]" and len(stack) > 1:
+        elif mark == "]":
+            if len(stack) == 1:
+                raise ValueError(f"brackets do not match: {template!r}")
             options = tuple(tuple(option) for option in stack.pop())
             stack[-1][-1].append(("any", options))
         elif end:
@@ -100,9 +103,9 @@ def compile_template(template: str) -> tuple[object, ...]:
     return tuple(stack[0][0])
 
 
-def _split_sentences(text: str) -> list[object]:
+def _split_sentences(text: str) -> list[Node]:
     """Text with ("end",) wherever a new sentence begins."""
-    nodes: list[object] = []
+    nodes: list[Node] = []
     start = 0
     for match in re.finditer(r"[.!?](?:\"(?=\s+[A-Z\"]))?(\s+|$)", text):
         nodes += [*_with_strangers(text[start : match.end()]), ("end",)]
@@ -110,7 +113,7 @@ def _split_sentences(text: str) -> list[object]:
     return nodes + _with_strangers(text[start:])
 
 
-def _with_strangers(text: str) -> list[object]:
+def _with_strangers(text: str) -> list[Node]:
     """Text, and ("stranger", gender) for people in it who have no name."""
     found = re.findall(r"\b(?:wo)?man\b|\b(?:boy|girl)\b", text)
     genders = ["f" if w in ("woman", "girl") else "m" for w in found]
@@ -166,7 +169,7 @@ class Teller:
         """A sentence from one of the lists."""
         return self.tell(self.read(self.pick(self.lists[title])))
 
-    def _walk(self, nodes: Sequence[object], out: list[str]) -> None:
+    def _walk(self, nodes: Sequence[Node], out: list[str]) -> None:
         for node in nodes:
             if isinstance(node, str):
                 self._emit(node, out)
@@ -207,7 +210,8 @@ class Teller:
             case = CASES.index(form) if form in CASES else AUTO[form]
             sure = form in CASES or thing in self.now
             near = case > 1 and self.last == thing and thing in self.now
-            if near or self.clear(thing) and (sure or self.rng.random() < 0.7):
+            bold = sure or self.rng.random() < 0.7
+            if near or (bold and self.clear(thing)):
                 text = PRONOUNS[thing.gender][case]
             elif case == 2:
                 text = possessive(text)

@@ -30,7 +30,7 @@ class NameMaker:
         Two syllables where they suffice, then three and four. ValueError
         if the syllables cannot give that many names.
         """
-        starts, ends = words(f"{kind} start"), words(f"{kind} end")
+        starts, ends = list(words(f"{kind} start")), words(f"{kind} end")
         middles, found = words(f"{kind} middle"), list[str]()
         for _ in range(4):
             pool = [a + b for a in starts for b in ends]
@@ -197,7 +197,8 @@ def _make_people(
 ) -> dict[str, Person]:
     """Three generations: each old couple's son weds another's daughter."""
     couples = 3 * len(towns)
-    book, sons, daughters = _Register(rng, names, couples), [], []
+    book = _Register(rng, names, couples)
+    sons, daughters = list[str](), list[str]()
     for i, family in enumerate(names.make("family", couples)):
         born = NOW - rng.randrange(60, 73)
         about = {"family": family, "generation": 0, "born": born}
