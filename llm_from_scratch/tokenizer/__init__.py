@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from llm_from_scratch.tokenizer.encode import emit as emit
     from llm_from_scratch.tokenizer.encode import encode_pieces as encode_pieces
     from llm_from_scratch.tokenizer.encode import fill_merges as fill_merges
+    from llm_from_scratch.tokenizer.encode import lacks_room as lacks_room
     from llm_from_scratch.tokenizer.encode import merge_long as merge_long
     from llm_from_scratch.tokenizer.encode import merge_piece as merge_piece
     from llm_from_scratch.tokenizer.encode import merge_row as merge_row
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     from llm_from_scratch.tokenizer.encode import merged as merged
     from llm_from_scratch.tokenizer.encode import offer as offer
     from llm_from_scratch.tokenizer.encode import push_key as push_key
-    from llm_from_scratch.tokenizer.files import T as T
     from llm_from_scratch.tokenizer.files import Formats as Formats
     from llm_from_scratch.tokenizer.files import Path as Path
+    from llm_from_scratch.tokenizer.files import T as T
     from llm_from_scratch.tokenizer.files import byte_alphabet as byte_alphabet
     from llm_from_scratch.tokenizer.files import (
         check_supported as check_supported,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from llm_from_scratch.tokenizer.files import to_visible as to_visible
     from llm_from_scratch.tokenizer.files import write_hf as write_hf
     from llm_from_scratch.tokenizer.memory import Memory as Memory
+    from llm_from_scratch.tokenizer.memory import new_output as new_output
     from llm_from_scratch.tokenizer.memory import new_work as new_work
     from llm_from_scratch.tokenizer.merge import EDGE as EDGE
     from llm_from_scratch.tokenizer.merge import GONE as GONE
@@ -161,7 +163,6 @@ __all__ = [
     "NUMBER",
     "O200K_PATTERN",
     "SPACE",
-    "T",
     "UPPER",
     "WORD",
     "Allowed",
@@ -181,6 +182,7 @@ __all__ = [
     "Rule",
     "SpecialFinder",
     "Splitter",
+    "T",
     "Table",
     "Text",
     "Tokenizer",
@@ -224,6 +226,7 @@ __all__ = [
     "ids_of",
     "in_threads",
     "kernel",
+    "lacks_room",
     "last_cut",
     "lay_out",
     "lay_out_pieces",
@@ -239,6 +242,7 @@ __all__ = [
     "merge_table",
     "merged",
     "move_rows",
+    "new_output",
     "new_table",
     "new_work",
     "num_cores",
@@ -290,7 +294,6 @@ _HOME = {
     "NUMBER": "llm_from_scratch.tokenizer.pattern",
     "O200K_PATTERN": "llm_from_scratch.tokenizer.pattern",
     "SPACE": "llm_from_scratch.tokenizer.pattern",
-    "T": "llm_from_scratch.tokenizer.files",
     "UPPER": "llm_from_scratch.tokenizer.pattern",
     "WORD": "llm_from_scratch.tokenizer.pattern",
     "Allowed": "llm_from_scratch.tokenizer.vocab",
@@ -310,6 +313,7 @@ _HOME = {
     "Rule": "llm_from_scratch.tokenizer.pattern",
     "SpecialFinder": "llm_from_scratch.tokenizer.stream",
     "Splitter": "llm_from_scratch.tokenizer.split",
+    "T": "llm_from_scratch.tokenizer.files",
     "Table": "llm_from_scratch.tokenizer.table",
     "Text": "llm_from_scratch.tokenizer.scan",
     "Tokenizer": "llm_from_scratch.tokenizer.bpe",
@@ -353,6 +357,7 @@ _HOME = {
     "ids_of": "llm_from_scratch.tokenizer.vocab",
     "in_threads": "llm_from_scratch.tokenizer.stream",
     "kernel": "llm_from_scratch.tokenizer.compiled",
+    "lacks_room": "llm_from_scratch.tokenizer.encode",
     "last_cut": "llm_from_scratch.tokenizer.stream",
     "lay_out": "llm_from_scratch.tokenizer.merge",
     "lay_out_pieces": "llm_from_scratch.tokenizer.train",
@@ -368,6 +373,7 @@ _HOME = {
     "merge_table": "llm_from_scratch.tokenizer.coder",
     "merged": "llm_from_scratch.tokenizer.encode",
     "move_rows": "llm_from_scratch.tokenizer.table",
+    "new_output": "llm_from_scratch.tokenizer.memory",
     "new_table": "llm_from_scratch.tokenizer.table",
     "new_work": "llm_from_scratch.tokenizer.memory",
     "num_cores": "llm_from_scratch.tokenizer.stream",

@@ -1,4 +1,5 @@
-# Generated from chapters/06_a_tokenizer_of_your_own.md by `make export`. Do not edit.
+# Generated from chapters/06_a_tokenizer_of_your_own.md
+# by `make export`. Do not edit.
 """The tokenizer: text to ids and back, by the merges that training found."""
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,5 @@
-# Generated from chapters/06_a_tokenizer_of_your_own.md by `make export`. Do not edit.
+# Generated from chapters/06_a_tokenizer_of_your_own.md
+# by `make export`. Do not edit.
 """Count the distinct pieces of a file, block by block, on several threads."""
 
 import os

@@ -24,6 +24,7 @@ __all__ = [
     "emit",
     "encode_pieces",
     "fill_merges",
+    "lacks_room",
     "merge_long",
     "merge_piece",
     "merge_row",
@@ -216,6 +217,14 @@ def merge_piece(
 
 
 @kernel
+def lacks_room(size: int, table: Any, work: Any, output: Any) -> bool:
+    """Tell whether a new piece does not fit into the arrays."""
+    if size > len(work.ids) or output.used[1] + size > len(output.pool):
+        return True
+    return not has_room(table, size)
+
+
+@kernel
 def encode_pieces(
     text: Any,
     bounds: Any,
@@ -242,11 +251,7 @@ def encode_pieces(
             row = find_row(table, text.words, start, size, a, b)
             value = table.rows[row, 2]
             if table.rows[row, 1] == 0:
-                if (
-                    size > len(work.ids)
-                    or output.used[1] + size > len(output.pool)
-                    or not has_room(table, size)
-                ):
+                if lacks_room(size, table, work, output):
                     return k
                 value = merge_piece(text, start, size, merges, work, output)
                 if size <= CACHED:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import tiktoken
 
 __all__ = [
-    "T",
     "Formats",
     "Path",
+    "T",
     "byte_alphabet",
     "check_supported",
     "from_visible",
@@ -36,6 +36,7 @@ __all__ = [
 
 
 Path = str | os.PathLike[str]
+T = TypeVar("T", bound=Vocabulary)
 
 
 def byte_alphabet() -> dict[int, str]:
@@ -195,9 +196,6 @@ def read_hf(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ValueError(
             f"{os.fspath(path)} is no tokenizer.json: {error!r}; save it again"
         ) from None
-
-
-T = TypeVar("T", bound=Vocabulary)
 
 
 class Formats(Vocabulary):

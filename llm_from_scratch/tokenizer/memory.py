@@ -15,6 +15,7 @@ from llm_from_scratch.tokenizer.table import Table, copy_table, grow
 
 __all__ = [
     "Memory",
+    "new_output",
     "new_work",
 ]
 
@@ -22,6 +23,12 @@ __all__ = [
 def new_work(size: int) -> Work:
     """Return scratch for pieces of up to `size` bytes."""
     return Work(*(np.empty(n * size, np.int64) for n in (1, 1, 1, 1, 3)))
+
+
+def new_output(size: int) -> Output:
+    """Return room for `size` ids and for the pool."""
+    ids, pool = np.empty(size, np.uint32), np.empty(size, np.uint32)
+    return Output(ids, np.empty(0, np.int64), pool, np.zeros(2, np.int64))
 
 
 class Memory:
@@ -37,12 +44,7 @@ class Memory:
         self.split, self.merges, self.known = Splitter(pattern), merges, known
         self.table = copy_table(known)
         self.work = new_work(1 << 10)
-        self.output = Output(
-            np.empty(1 << 12, np.uint32),
-            np.empty(0, np.int64),
-            np.empty(1 << 12, np.uint32),
-            np.zeros(2, np.int64),
-        )
+        self.output = new_output(1 << 12)
 
     def make_room(self, size: int) -> None:
         """Enlarge what is too small for a piece, or forget the pieces met."""
@@ -67,24 +69,15 @@ class Memory:
     ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Return the ids, and where each of the documents ends in them."""
         room = len(data) + len(segments)
-        if room > len(self.output.ids) or num_documents:
-            ids = np.empty(max(2 * room, 1 << 12), np.uint32)
+        if room > len(self.output.ids):
+            ids = np.empty(2 * room, np.uint32)
+            self.output = self.output._replace(ids=ids)
+        if num_documents:
             ends = np.empty(num_documents, np.int64)
-            self.output = self.output._replace(ids=ids, ends=ends)
+            self.output = self.output._replace(ends=ends)
         self.output.used[0] = 0
         for bounds in self.split(data, segments):
-            k, text = 0, self.split.text
-            while True:
-                k = encode_pieces(
-                    text,
-                    bounds,
-                    k,
-                    self.table,
-                    self.merges,
-                    self.work,
-                    self.output,
-                )
-                if k == len(bounds):
-                    break
+            k = 0
+            while (k := self.encode_some(bounds, k)) < len(bounds):
                 self.make_room(int(bounds[k, 1] - bounds[k, 0]))
         return self.output.ids[: self.output.used[0]].copy(), self.output.ends

@@ -1,4 +1,5 @@
-# Generated from chapters/06_a_tokenizer_of_your_own.md by `make export`. Do not edit.
+# Generated from chapters/06_a_tokenizer_of_your_own.md
+# by `make export`. Do not edit.
 """The merge loop of BPE training, over distinct pieces with weights."""
 
 from typing import Any, NamedTuple

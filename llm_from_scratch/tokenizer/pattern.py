@@ -1,4 +1,5 @@
-# Generated from chapters/06_a_tokenizer_of_your_own.md by `make export`. Do not edit.
+# Generated from chapters/06_a_tokenizer_of_your_own.md
+# by `make export`. Do not edit.
 """The split patterns of GPT-2, GPT-4 and GPT-4o, as kernels over bytes.
 
 A pattern cuts text into pieces; no token ever crosses a cut. The kernels

@@ -124,6 +124,18 @@ def put_row(
 
 
 @kernel
+def move_rows(old: Any, new: Any) -> None:
+    """Put the rows of one table into an empty larger one."""
+    for r in range(len(old)):
+        if old[r, 1] != 0:
+            row = first_row(new, old[r, 0], old[r, 1])
+            while new[row, 1] != 0:
+                row = (row + 1) & (len(new) - 1)
+            for k in range(4):
+                new[row, k] = old[r, k]
+
+
+@kernel
 def add_values(
     table: Any, words: Any, bounds: Any, values: Any, first: int, last: int
 ) -> int:
@@ -141,18 +153,6 @@ def add_values(
             put_row(table, words, start, size, row, a, b)
         table.rows[row, 2] += values[n]
     return last
-
-
-@kernel
-def move_rows(old: Any, new: Any) -> None:
-    """Put the rows of one table into an empty larger one."""
-    for r in range(len(old)):
-        if old[r, 1] != 0:
-            row = first_row(new, old[r, 0], old[r, 1])
-            while new[row, 1] != 0:
-                row = (row + 1) & (len(new) - 1)
-            for k in range(4):
-                new[row, k] = old[r, k]
 
 
 def new_table(rows: int = 1 << 12) -> Table:

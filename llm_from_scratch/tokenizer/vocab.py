@@ -1,4 +1,5 @@
-# Generated from chapters/06_a_tokenizer_of_your_own.md by `make export`. Do not edit.
+# Generated from chapters/06_a_tokenizer_of_your_own.md
+# by `make export`. Do not edit.
 """What a tokenizer knows: tokens, merges and special tokens, checked."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,6 +14,9 @@ __all__ = [
     "assign_special",
     "ids_of",
 ]
+
+
+Allowed = str | Collection[str]  # "all", "none" or names
 
 
 def assign_special(
@@ -54,9 +58,6 @@ def ids_of(vocab: Mapping[int, bytes]) -> dict[bytes, int]:
         if bytes([byte]) not in ids:
             raise ValueError(f"the vocabulary lacks the byte {byte:#04x}")
     return ids
-
-
-Allowed = str | Collection[str]
 
 
 class Vocabulary:
