@@ -1,4 +1,5 @@
-# Generated from chapters/01_predict_the_next_byte.md by `make export`. Do not edit.
+# Generated from chapters/01_predict_the_next_byte.md
+# by `make export`. Do not edit.
 """The score of a language model, in bits with honest units.
 
 Every function says what it takes: probabilities, nats per token, or bits.

@@ -1,4 +1,5 @@
-# Generated from chapters/01_predict_the_next_byte.md by `make export`. Do not edit.
+# Generated from chapters/01_predict_the_next_byte.md
+# by `make export`. Do not edit.
 """Arithmetic coding: any model of the next byte becomes a compressor.
 
 The coder sees only whole numbers: of `total` equal parts of an interval the

@@ -1,4 +1,5 @@
-# Generated from chapters/01_predict_the_next_byte.md by `make export`. Do not edit.
+# Generated from chapters/01_predict_the_next_byte.md
+# by `make export`. Do not edit.
 """A small neural model of the next byte, after Bengio's of the next word.
 
 Axes: B examples, n bytes of context, 256 next bytes.

@@ -1,4 +1,5 @@
-# Generated from chapters/01_predict_the_next_byte.md by `make export`. Do not edit.
+# Generated from chapters/01_predict_the_next_byte.md
+# by `make export`. Do not edit.
 """Byte n-gram models: the counts of what followed each short context.
 
 Orders: 0 knows nothing, 1 knows no context, n sees the last n - 1 bytes.
@@ -44,8 +45,7 @@ def find_codes(
 class CountTable:
     """What followed every context c of one length: n(cx), N(c) and T(c).
 
-    Sorted by code, so the rows of a context are neighbors. Axes: g grams,
-    c contexts.
+    Sorted by code: rows of a context are neighbors. Axes: grams, contexts.
     """
 
     grams: UInt64[np.ndarray, " g"]
@@ -148,10 +148,7 @@ _Counts = tuple[Int[np.ndarray, "256"], int, int]
 
 
 class AdaptiveNGram:
-    """A ByteSource that learns: Witten-Bell on the bytes it has been told.
-
-    Weights are 2**24 times the probability, rounded down, plus 1.
-    """
+    """Witten-Bell that learns each byte after it is coded: a ByteSource."""
 
     def __init__(self, order: int) -> None:
         self.order, self.history = order, b""
