@@ -21,16 +21,16 @@ WORLD = make_world()
 
 @pytest.fixture(scope="module")
 def pages():
-    return list(clean_pages(WORLD, 4000))
+    return list(clean_pages(WORLD, 2000))
 
 
 def test_shares_of_the_kinds(pages):
     counts = Counter(page.kind for page in pages)
-    assert tuple(counts[k] for k in KINDS) == (1800, 1000, 400, 400, 400)
+    assert tuple(counts[k] for k in KINDS) == (900, 500, 200, 200, 200)
 
 
 def test_a_page_depends_on_its_number_alone(pages):
-    for i in (3999, 0, 17, 2018, 17):
+    for i in (1999, 0, 17, 1018, 17):
         assert clean_page(WORLD, i) == pages[i]
 
 
@@ -66,7 +66,7 @@ def test_lengths(pages):
     words = [len(page.text.split()) for page in pages]
     assert min(words) >= 40
     assert max(words) <= 420
-    assert 4e6 < sum(len(page.text) for page in pages) < 6e6
+    assert 2e6 < sum(len(page.text) for page in pages) < 3e6
 
 
 def test_noted_facts_are_true(pages):
@@ -76,7 +76,7 @@ def test_noted_facts_are_true(pages):
 
 
 def test_no_page_claims_anything_false(pages):
-    for page in pages[::4]:
+    for page in pages[::8]:
         for claim in claims(page.text, WORLD):
             assert claim.verdict is not False, claim
 
@@ -134,7 +134,7 @@ def test_words_for_derived_relations_never_occur(pages):
         r"\b[Aa] [aeiou](?!n[ei]|seful)",
         r"\b[Aa]n [^aeiouAEIOUh8]",
         r"\b(?:to|with|of|from|beside|gave|told) (?:he|she|they)\b[ .,]",
-        r"\b(?:he|she|it) (?:were|are|have)\b",
+        r"(?<!if )(?<!of )\b(?:he|she|it) (?:were|are|have)\b",
         r"\b(\w+) \1\b",
         r"[.!?] [a-z]",
     ],
@@ -168,8 +168,22 @@ def test_memory_does_not_grow_with_the_number_of_pages():
         tracemalloc.stop()
         return used
 
-    peak(100)  # fill the caches
-    assert peak(1500) < 1e6 > peak(300)
+    peak(20)  # fill the caches
+    assert peak(100) < 1e6 > peak(20)
+
+
+def test_held_out_questions_are_asked_on_no_page(pages):
+    text = "\n".join(page.text for page in pages)
+    asked = set(re.findall(r"[A-Z][^.!?\n]*\?", text))
+    assert not asked & {q.text for q in questions(WORLD)}
+    assert not asked & {q.text for q in questions(WORLD, "all") if q.derived}
+    assert asked & {q.text for q in questions(WORLD, "train")}
+
+
+def test_no_qa_page_rests_on_a_held_out_fact(pages):
+    held = {q.premises[0] for q in questions(WORLD) if not q.derived}
+    for page in pages:
+        assert page.kind != "qa" or not held & set(page.facts)
 
 
 def test_negative_pages_are_refused():

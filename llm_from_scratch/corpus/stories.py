@@ -209,8 +209,6 @@ def _opening(
     rng = scribe.rng
     parent = "mother" if scribe.roles["m"] == scribe.roles["mom"] else "father"
     more = [f"open {parent}"]
-    if rng.random() < 0.6:
-        more.append("setting")
     if rng.random() < 0.5:
         more.append("open likes")
     company = plot.company
@@ -219,7 +217,8 @@ def _opening(
     if company in ("child", "animal", "stray"):
         more.append(f"friend {company}")
     rng.shuffle(more)
-    return " ".join(map(scribe.tell_one, ["open lives", *more]))
+    setting = ["setting"] if rng.random() < 0.6 else []
+    return " ".join(map(scribe.tell_one, ["open lives", *setting, *more]))
 
 
 def _holder(change: str, roles: dict[str, Role]) -> list[str]:
