@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (PrintError, EditionError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)")
+    print(target)
     return 0
 
 
