@@ -185,8 +185,8 @@ def test_an_edit_reaches_its_rate(rate):
         shares.append(share)
         whole = set(page) & set(copy)
         kept.append(len(whole) / len(page))
-    assert np.mean(shares) == pytest.approx(rate, abs=0.02)
-    assert np.mean(kept) == pytest.approx(1 - rate, abs=0.02)
+    assert np.mean(shares) == pytest.approx(rate, abs=0.009)
+    assert np.mean(kept) == pytest.approx(1 - rate, abs=0.009)
 
 
 def test_the_shortest_text_is_edited_too():
@@ -201,7 +201,7 @@ def test_an_excerpt_is_a_run_of_the_source():
     for i in range(30):
         (part,) = excerpt_text(page, dice(i))
         assert part in whole
-        assert 0.1 * len(whole) < len(part) < len(whole)
+        assert 2 <= len(split_sentences(part)) <= 5
 
 
 def test_every_character_survives_mojibake():
@@ -258,6 +258,7 @@ def test_transport_keeps_the_bytes(transport):
     names = dict(headers)
     if transport.endswith("chunked"):
         assert "Content-Length" not in names
+        assert wire.endswith(b"\r\n0\r\n\r\n")
         data = b""
         while wire:
             size, _, wire = wire.partition(b"\r\n")
@@ -271,11 +272,14 @@ def test_transport_keeps_the_bytes(transport):
         assert names["Content-Length"] == str(len(wire))
     if transport.startswith("gzip"):
         assert names["Content-Encoding"] == "gzip"
+        assert wire[4:8] == bytes(4)  # no date
         wire = gzip.decompress(wire)
     elif transport == "deflate":
         wire = zlib.decompress(wire)
     elif transport == "raw-deflate":
-        wire = zlib.decompress(wire, -zlib.MAX_WBITS)
+        unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+        wire = unpacker.decompress(wire)
+        assert not unpacker.unused_data
     assert wire == body
 
 

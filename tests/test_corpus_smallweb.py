@@ -10,6 +10,7 @@ import zlib
 from dataclasses import asdict, replace
 from html import unescape
 from io import BytesIO
+from itertools import combinations
 
 import pytest
 from warcio.archiveiterator import ArchiveIterator
@@ -18,6 +19,7 @@ from warcio.warcwriter import WARCWriter
 from llm_from_scratch.corpus.charset import mend_text
 from llm_from_scratch.corpus.labels import label_from, label_line, read_labels
 from llm_from_scratch.corpus.plan import COPIES, Mixture
+from llm_from_scratch.corpus.questions import questions
 from llm_from_scratch.corpus.smallweb import (
     SmallwebConfig,
     page_records,
@@ -25,6 +27,7 @@ from llm_from_scratch.corpus.smallweb import (
     write_smallweb,
 )
 from llm_from_scratch.corpus.webpage import smallweb_page
+from llm_from_scratch.corpus.world import make_world
 
 CONFIG = SmallwebConfig(pages=600, shard=250, block=600, private=0.3)
 
@@ -205,6 +208,58 @@ def test_mirrors_say_the_same_words(pages):
         assert page.url != source.url
 
 
+GOOD = {"clean", "root", "decoy", "mirror", "edit", "excerpt", "truncated"}
+BARE = {"soft404", "boilerplate", "redirect", "missing", "empty", "binary"}
+
+
+def test_flags_follow_the_kind(pages):
+    for page in pages:
+        label = page.label
+        civil = label.kind == "thread" and not label.toxic
+        assert label.keep == (label.kind in GOOD or civil)
+        assert label.spam == (label.kind == "spam")
+        assert label.adult == (label.kind == "adult")
+        assert label.decoy == (label.kind == "decoy")
+        assert bool(label.leaked) == (label.kind == "leak")
+        assert bool(label.text) != (label.kind in BARE | {"recrawl"})
+        assert (label.language == "en") or not label.keep
+
+
+def test_leaked_questions_are_held_out(pages):
+    world = make_world(CONFIG.seed, CONFIG.towns)
+    exam = {"/".join(q.about): q for q in questions(world, "heldout")}
+    seen = 0
+    for page in (p for p in pages if p.label.kind == "leak"):
+        for name in page.label.leaked:
+            assert exam[name].text in page.label.text
+            seen += 1
+    assert seen
+
+
+def shingles(text):
+    words = re.findall(r"\w+", text.lower())
+    return {tuple(words[i : i + 5]) for i in range(len(words) - 4)}
+
+
+def test_clusters_agree_with_similarity(pages):
+    texts = {
+        p.index: shingles(p.label.text)
+        for p in pages
+        if p.label.language == "en" and p.label.text
+    }
+    for i, j in combinations(texts, 2):
+        one, two = pages[i].label, pages[j].label
+        union = len(texts[i] | texts[j]) or 1
+        value = len(texts[i] & texts[j]) / union
+        copied = one.cluster == two.cluster
+        if not copied and (one.family != two.family or not one.family):
+            assert value < 0.7, (i, j)
+        if copied and i == one.cluster and two.copy == "edit":
+            assert 0.1 < value < 0.99
+        if copied and i == one.cluster and two.copy == "mirror":
+            assert value == 1
+
+
 def test_a_revisit_has_the_digest_of_its_first_visit(folder):
     digests = {}
     revisits = 0
@@ -232,8 +287,18 @@ def test_no_label_is_on_a_page(pages):
         head = page.head.decode("latin-1").lower()
         for word in ("kind", "cluster", "canary", "gold", "label", "toxic"):
             assert word not in head
-        if page.label.canary:
-            assert page.label.canary.encode() not in page.head
+        assert page.label.record.encode() not in page.head + page.data
+
+
+def test_the_declared_language_is_no_label(pages):
+    wrong = right = 0
+    for page in pages:
+        if page.label.kind == "foreign":
+            html = page.data.decode(page.label.charset, "replace").lower()
+            right += f'lang="{page.label.language}"' in html
+            wrong += 'lang="en"' in html
+        assert b'lang="zxx"' not in page.data
+    assert right > wrong > 3
 
 
 def test_a_finished_folder_is_left_alone(folder):
@@ -258,6 +323,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path, monkeypatch):
             write_smallweb(config, tmp_path / "part")
     assert not (tmp_path / "part/smallweb-00002.warc.gz").exists()
     assert not (tmp_path / "part/manifest.json").exists()
+    (tmp_path / "part/labels-00000.jsonl").unlink()  # stopped before it
     asked = []
 
     def watch(config, index):
@@ -266,7 +332,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, watch)
     assert write_smallweb(config, tmp_path / "part") == whole
-    assert asked == list(range(40, 60))
+    assert asked == [*range(20), *range(40, 60)]
 
 
 def test_a_damaged_folder_is_written_anew(tmp_path):

@@ -63,7 +63,7 @@ def transport_body(
     elif transport.endswith("deflate"):
         body = zlib.compress(body)
         if transport == "raw-deflate":
-            body = body[2:-4]  # without the frame of zlib, as IIS once did
+            body = body[2:-4]  # without the frame of zlib, as some send it
         headers.append(("Content-Encoding", "deflate"))
     if transport.endswith("chunked"):
         body = _chunk(body, rng)

@@ -195,7 +195,7 @@ def _junk(config: SmallwebConfig, index: int, rng: Random, kind: str) -> Draft:
     title, paragraphs = JUNK[kind](rng)
     gold = kind != "soft404"
     labels = {kind: True} if kind in ("spam", "adult") else {}
-    language = "la" if kind == "lorem" else "en"
+    language = {"lorem": "la", "listing": "zxx"}.get(kind, "en")
     return Draft(title, paragraphs, "junk", language, gold, labels)
 
 

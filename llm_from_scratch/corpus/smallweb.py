@@ -216,9 +216,6 @@ def write_smallweb(config: SmallwebConfig, out_dir: str | Path) -> Manifest:
     warcs = [_warc_name(shard) for shard in shards]
     parts = [out / _part_name(shard) for shard in shards]
     if not _is_whole(out):
-        if (out / "manifest.json").exists():  # finished once, then damaged
-            for path in (out / "manifest.json", *(out / n for n in warcs)):
-                path.unlink(missing_ok=True)
         for shard in shards:
             _write_shard(config, out, shard)
         with atomic_write(out / "labels.jsonl") as whole:

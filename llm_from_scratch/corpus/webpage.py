@@ -134,7 +134,7 @@ def dress_draft(
     if kind == "truncated" and plan.cut:
         plan = replace(plan, kind="utf-8", cut=False)
     meta = meta_tag(plan, site.template == "old")
-    head = {"meta": meta, "language": draft.language}
+    head = {"meta": meta, "language": _declared(draft, rng)}
     page = render_page(site, draft.title, draft.paragraphs, rng, **head)
     body, spans = encode_page(page.html, page.spans, plan)
     (transport,) = rng.choices(list(TRANSPORTS), list(TRANSPORTS.values()))
@@ -170,6 +170,12 @@ def _text_labels(draft: Draft, plan: CharsetPlan) -> dict[str, Any]:
         "repair": plan.repair,
         **draft.labels,
     }
+
+
+def _declared(draft: Draft, rng: Random) -> str:
+    """The language that the page declares, a quarter of the time unasked."""
+    known = draft.language not in ("la", "zxx")
+    return draft.language if known and rng.random() < 0.75 else "en"
 
 
 def _content(plan: CharsetPlan) -> str:
