@@ -1,6 +1,7 @@
 """Our tokenizer beside rustbpe, tiktoken and Hugging Face `tokenizers`.
 
     python benchmarks/bench_tokenizer.py            all of it, about 8 minutes
+    python benchmarks/bench_tokenizer.py --rounds 1 the whole text, but once
     python benchmarks/bench_tokenizer.py --quick    a small text, one round
 
 Every measurement runs in a process of its own, since peers fix their number
@@ -385,9 +386,9 @@ def kinds(folder, rounds):
     return rows
 
 
-def run(quick):
+def run(quick, rounds):
     """Measure everything and write the results."""
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else rounds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         out = {"machine": machine(), "text": prepare(folder, quick)}
@@ -468,9 +469,10 @@ def report(out):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--worker", nargs="+")
     options = parser.parse_args()
     if options.worker:
         worker(Path(options.worker[0]), *options.worker[1:])
     else:
-        run(options.quick)
+        run(options.quick, options.rounds)

@@ -318,3 +318,17 @@ def test_errors_name_the_thing_and_the_fix(learned, special):
         special.encode("a", allowed_special="some")
     with pytest.raises(ValueError, match="the text is not UTF-8: byte 0xff"):
         special.encode_array(b"\xff")
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_no_cut_inside_a_special_token(make, cut, monkeypatch):
+    """Blocks that end anywhere in a special token with a blank in it."""
+    from llm_from_scratch.tokenizer import bpe, stream
+
+    tokenizer = make(special=["<|a b|>", "<|a b|> !"])
+    small = lambda *args: stream.blocks(*args[:3], 16)  # noqa: E731
+    monkeypatch.setattr(bpe, "blocks", small)
+    text = "one two three" + "x" * cut + "<|a b|> !" + " <|a b|>?" * 9
+    for size in (1, 3, 16):
+        parts = (text[k : k + size] for k in range(0, len(text), size))
+        assert list(tokenizer.encode_iterable(parts)) == tokenizer.encode(text)

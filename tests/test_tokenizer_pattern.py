@@ -4,7 +4,6 @@
 import itertools
 import random
 
-import numpy as np
 import pytest
 import regex
 from hypothesis import given
@@ -38,7 +37,7 @@ ODD = "aZ'sSdtmlvre ſʰǅ漢\u0301١½1 \t\n\r\u00a0\u2028\x85\u3000/.!_😀\x0
 
 def split(splitter, text):
     data = text.encode()
-    segments = np.array([[0, len(data)]])
+    segments = [(0, len(data))]
     rows = [b.tolist() for b in splitter(data, segments)]
     return [data[i:j].decode() for i, j in itertools.chain(*rows)]
 
@@ -109,7 +108,7 @@ def test_unknown_pattern_goes_to_regex():
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_marks_pass_through(pattern):
-    segments = np.array([(0, 2), (-7, 0), (2, 2), (-1, 3), (2, 4)])
+    segments = [(0, 2), (-7, 0), (2, 2), (-1, 3), (2, 4)]
     [rows] = Splitter(pattern)(b"abcd", segments)
     assert rows.tolist() == [[0, 2], [-7, 0], [-1, 3], [2, 4]]
 

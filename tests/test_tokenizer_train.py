@@ -139,3 +139,30 @@ def test_offset_of_a_bad_byte_counts_all_blocks(train, monkeypatch):
     monkeypatch.setattr("llm_from_scratch.tokenizer.count.BLOCK", 64)
     with pytest.raises(ValueError, match="0xfe at offset 700"):
         train(b"abc def" * 100 + b"\xfe" + b" abc" * 100, 1)
+
+
+def test_checking_a_block_makes_no_copy_of_it():
+    """Decoded whole it would be four times as large, because of one emoji."""
+    import tracemalloc
+
+    from llm_from_scratch.tokenizer.count import check_utf8
+
+    data = b"x" * 1_000_000 + "🐈".encode()
+    tracemalloc.start()
+    check_utf8(data, "text")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 500_000
+
+
+@pytest.mark.parametrize("at", [32766, 32767, 32768, 32769, 70_000])
+def test_bad_bytes_at_the_edges_of_parts(at):
+    from llm_from_scratch.tokenizer.count import check_utf8
+
+    good = ("é" * 40_000).encode()
+    check_utf8(good, "text")
+    bad = good[: at // 2 * 2] + b"\xff" + good
+    with pytest.raises(ValueError, match=f"0xff at offset {at // 2 * 2}"):
+        check_utf8(bad, "text")
+    with pytest.raises(ValueError, match=f"0xc3 at offset {len(good) - 2}"):
+        check_utf8(good[:-1], "text")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from llm_from_scratch.tokenizer.coder import token_table as token_table
     from llm_from_scratch.tokenizer.coder import utf8_chunks as utf8_chunks
     from llm_from_scratch.tokenizer.compiled import kernel as kernel
+    from llm_from_scratch.tokenizer.count import PART as PART
     from llm_from_scratch.tokenizer.count import check_utf8 as check_utf8
     from llm_from_scratch.tokenizer.count import count_pieces as count_pieces
     from llm_from_scratch.tokenizer.count import read_chunks as read_chunks
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
     from llm_from_scratch.tokenizer.scan import read_char as read_char
     from llm_from_scratch.tokenizer.scan import skip as skip
     from llm_from_scratch.tokenizer.scan import space_end as space_end
+    from llm_from_scratch.tokenizer.split import Segments as Segments
     from llm_from_scratch.tokenizer.split import Splitter as Splitter
     from llm_from_scratch.tokenizer.split import padded as padded
     from llm_from_scratch.tokenizer.split import regex_bounds as regex_bounds
@@ -162,6 +164,7 @@ __all__ = [
     "LOWER",
     "NUMBER",
     "O200K_PATTERN",
+    "PART",
     "SPACE",
     "UPPER",
     "WORD",
@@ -180,6 +183,7 @@ __all__ = [
     "Path",
     "Pieces",
     "Rule",
+    "Segments",
     "SpecialFinder",
     "Splitter",
     "T",
@@ -293,6 +297,7 @@ _HOME = {
     "LOWER": "llm_from_scratch.tokenizer.pattern",
     "NUMBER": "llm_from_scratch.tokenizer.pattern",
     "O200K_PATTERN": "llm_from_scratch.tokenizer.pattern",
+    "PART": "llm_from_scratch.tokenizer.count",
     "SPACE": "llm_from_scratch.tokenizer.pattern",
     "UPPER": "llm_from_scratch.tokenizer.pattern",
     "WORD": "llm_from_scratch.tokenizer.pattern",
@@ -311,6 +316,7 @@ _HOME = {
     "Path": "llm_from_scratch.tokenizer.files",
     "Pieces": "llm_from_scratch.tokenizer.merge",
     "Rule": "llm_from_scratch.tokenizer.pattern",
+    "Segments": "llm_from_scratch.tokenizer.split",
     "SpecialFinder": "llm_from_scratch.tokenizer.stream",
     "Splitter": "llm_from_scratch.tokenizer.split",
     "T": "llm_from_scratch.tokenizer.files",

@@ -2,6 +2,7 @@
 """From bytes to arrays of ids, on any number of threads."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from llm_from_scratch.tokenizer.encode import (
     fill_merges,
 )
 from llm_from_scratch.tokenizer.memory import Memory
-from llm_from_scratch.tokenizer.split import padded
+from llm_from_scratch.tokenizer.split import Segments, padded
 from llm_from_scratch.tokenizer.stream import (
     BLOCK,
     Block,
@@ -122,7 +123,7 @@ class Coder:
         self.idle: list[Memory] = []
 
     def __call__(
-        self, data: bytes, segments: NDArray[np.int64], num_documents: int = 0
+        self, data: bytes, segments: Segments, num_documents: int = 0
     ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Return the ids of the segments, and where documents end in them."""
         try:
@@ -143,14 +144,14 @@ class Coder:
         self, batch: list[bytes], finder: SpecialFinder
     ) -> list[NDArray[np.uint32]]:
         """Return the ids of each document, from one call of the kernels."""
-        rows, at = list[NDArray[np.int64]](), 0
+        rows, at = list[tuple[int, int]](), 0
         for number, data in enumerate(batch):
-            segments = segments_of(len(data), finder(data))
-            segments[segments[:, 0] >= 0] += at
-            rows += [segments, np.array([(-1, number)])]
+            rows += segments_of(len(data), finder(data), at)
+            rows.append((-1, number))
             at += len(data)
-        ids, ends = self(b"".join(batch), np.concatenate(rows), len(batch))
-        return np.split(ids, ends[:-1])
+        ids, ends = self(b"".join(batch), rows, len(batch))
+        starts = [0, *ends.tolist()]
+        return [ids[i:j] for i, j in pairwise(starts)]
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"idle": []}  # memories hold views: never copy

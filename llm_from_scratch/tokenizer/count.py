@@ -2,6 +2,7 @@
 # by `make export`. Do not edit.
 """Count the distinct pieces of a file, block by block, on several threads."""
 
+import codecs
 import os
 from collections.abc import Iterator
 
@@ -24,10 +25,14 @@ from llm_from_scratch.tokenizer.table import (
 )
 
 __all__ = [
+    "PART",
     "check_utf8",
     "count_pieces",
     "read_chunks",
 ]
+
+
+PART = 1 << 15  # bytes that are checked at a time
 
 
 def read_chunks(path: str | os.PathLike[str]) -> Iterator[bytes]:
@@ -45,13 +50,17 @@ def check_utf8(data: bytes, name: str, offset: int = 0) -> None:
     """Raise ValueError with the place of the first byte that is not UTF-8."""
     if data.isascii():
         return
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{name} is not UTF-8: byte {data[error.start]:#04x} at offset "
-            f"{offset + error.start}; convert it first, for example with iconv"
-        ) from None
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for at in range(0, len(data), PART):
+        part, held = data[at : at + PART], len(decoder.getstate()[0])
+        try:
+            decoder.decode(part, at + PART >= len(data))
+        except UnicodeDecodeError as error:
+            bad = at - held + error.start
+            raise ValueError(
+                f"{name} is not UTF-8: byte {data[bad]:#04x} at offset "
+                f"{offset + bad}; convert it first, for example with iconv"
+            ) from None
 
 
 def count_pieces(

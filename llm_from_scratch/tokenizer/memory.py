@@ -10,7 +10,7 @@ from llm_from_scratch.tokenizer.encode import (
     Work,
     encode_pieces,
 )
-from llm_from_scratch.tokenizer.split import Splitter
+from llm_from_scratch.tokenizer.split import Segments, Splitter
 from llm_from_scratch.tokenizer.table import Table, copy_table, grow
 
 __all__ = [
@@ -65,7 +65,7 @@ class Memory:
         return encode_pieces(self.split.text, bounds, first, *arrays)
 
     def encode(
-        self, data: bytes, segments: NDArray[np.int64], num_documents: int = 0
+        self, data: bytes, segments: Segments, num_documents: int = 0
     ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Return the ids, and where each of the documents ends in them."""
         room = len(data) + len(segments)

@@ -184,7 +184,7 @@ def add_neighbors(p: int, new: int, side: int, pairs: Any, pieces: Any) -> None:
             i = pairs.where[k]
             j = pieces.before[i] if side == 0 else i + pieces.size[new]
             x = pieces.symbols[j]
-            if x == EDGE or (side == 0 and x == new):
+            if x == EDGE:
                 continue
             a, b = (x, new) if side == 0 else (new, x)
             q = open_row(a, b, x, pairs)

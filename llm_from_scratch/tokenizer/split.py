@@ -1,7 +1,7 @@
 # Generated from chapters/appendix_tokenizer.md by `make export`. Do not edit.
 """Split text into pieces under any pattern, the known ones by kernel."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,10 +17,14 @@ from llm_from_scratch.tokenizer.pattern import (
 from llm_from_scratch.tokenizer.scan import Text, find_pieces
 
 __all__ = [
+    "Segments",
     "Splitter",
     "padded",
     "regex_bounds",
 ]
+
+
+Segments = Sequence[tuple[int, int]]  # (start, stop) or a mark below zero
 
 
 def padded(size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
@@ -33,14 +37,14 @@ def padded(size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
 
 
 def regex_bounds(
-    pattern: Any, data: bytes, segments: NDArray[np.int64]
+    pattern: Any, data: bytes, segments: Segments
 ) -> NDArray[np.int32]:
     """Return the bounds of all pieces under any pattern, by `regex`.
 
     What the pattern skips becomes a piece too, so that nothing is lost.
     """
     rows: list[tuple[int, int]] = []
-    for start, stop in segments.tolist():
+    for start, stop in segments:
         text = data[start:stop].decode() if start >= 0 else ""
         if start < 0:
             rows.append((start, stop))
@@ -68,10 +72,15 @@ class Splitter:
         self.text = Text(*padded(size), character_classes(), rule)
 
     def __call__(
-        self, data: bytes, segments: NDArray[np.int64]
+        self, data: bytes, segments: Segments
     ) -> Iterator[NDArray[np.int32]]:
         """Yield the bounds of the pieces of `segments`, many at a time."""
         n = len(data)
+        if n > 2**31 - 64:
+            raise ValueError(
+                f"a text of {n} bytes is too long to be split at once; "
+                "give it in chunks to encode_iterable"
+            )
         if n + 16 > len(self.text.data):
             self.reserve(2 * n)
         self.text.data[:n] = np.frombuffer(data, np.uint8)
@@ -79,6 +88,9 @@ class Splitter:
         if self.regex is not None:
             yield regex_bounds(self.regex, data, segments)
             return
-        cursor = np.zeros(2, np.int64)
-        while n := find_pieces(self.text, segments, cursor, self.bounds):
+        rows, cursor = np.array(segments, np.int64), np.zeros(2, np.int64)
+        while True:
+            n = find_pieces(self.text, rows, cursor, self.bounds)
             yield self.bounds[:n]
+            if n < len(self.bounds):
+                return

@@ -58,13 +58,18 @@ class SpecialFinder:
         return [Match(m.start(), m.end(), self.ids[m[0]]) for m in found]
 
 
-def segments_of(size: int, matches: Iterable[Match]) -> NDArray[np.int64]:
-    """Return rows (start, stop) of text and (-2 - id, 0) of special tokens."""
-    rows, at = list[tuple[int, int]](), 0
+def segments_of(
+    size: int, matches: Iterable[Match], start: int = 0
+) -> list[tuple[int, int]]:
+    """Return rows (start, stop) of text and (-2 - id, 0) of special tokens.
+
+    The text of `size` bytes lies from `start` on.
+    """
+    rows, at = list[tuple[int, int]](), start
     for m in matches:
-        rows += [(at, m.start), (-2 - m.id, 0)]
-        at = m.end
-    return np.array([*rows, (at, size)], np.int64)
+        rows += [(at, start + m.start), (-2 - m.id, 0)]
+        at = start + m.end
+    return [*rows, (at, start + size)]
 
 
 def last_cut(
@@ -96,7 +101,7 @@ def scanned_cut(data: bytes, floor: int, limit: int, split: Splitter) -> int:
     limit = min(limit, len(data) - 4)  # the last character may be cut in two
     while limit > floor and data[limit] & 0xC0 == 0x80:
         limit -= 1
-    segments = np.array([(floor, max(limit, floor))])
+    segments = [(floor, max(limit, floor))]
     ends = [bounds[:, 1].tolist() for bounds in split(data, segments)]
     sure = [end for end in chain.from_iterable(ends) if end <= limit - 16]
     for end in reversed(sure[:-3]):
