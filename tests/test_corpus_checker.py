@@ -129,9 +129,7 @@ HAND = [
 
 @pytest.mark.parametrize(("sentence", "relation"), HAND)
 def test_facts_in_sentences_that_no_template_makes(sentence, relation):
-    text = sentence.format(
-        g=GIRL.name, t=GIRL.town, m=GIRL.mother, y=GIRL.born
-    )
+    text = sentence.format(g=GIRL.name, t=GIRL.town, m=GIRL.mother, y=GIRL.born)
     found = [c for c in claims(text, WORLD) if c.fact.relation == relation]
     assert [c.verdict for c in found] == [True]
 

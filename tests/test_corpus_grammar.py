@@ -89,6 +89,11 @@ def test_no_pronoun_where_two_could_be_meant():
     assert text == "Mina met Ola. Then Mina hid."
 
 
+def test_no_pronoun_beside_a_rival_in_the_same_sentence():
+    text = teller(h=MINA, f=OLA).tell("{h} met {f.obj}, and {h.he} hid.")
+    assert text == "Mina met Ola, and Mina hid."
+
+
 def test_other_genders_do_not_block_a_pronoun():
     text = teller(h=MINA, f=BO).tell("{h} met {f.obj}. Then {h.he} hid.")
     assert text == "Mina met Bo. Then she hid."
@@ -112,10 +117,8 @@ def test_possessives_stay_with_their_subject():
 
 
 def test_things_are_introduced_once():
-    text = teller(o=KITE).tell("There was {o.a}. It was {o.full}, not {o.the}.")
-    assert text == "There was an old red kite. It was the old red kite, not it." or (
-        text.endswith("not the kite.")
-    )
+    text = teller(o=KITE).tell("There was {o.a}. {o.full} was torn.")
+    assert text == "There was an old red kite. The old red kite was torn."
 
 
 def test_number_agreement():

@@ -222,13 +222,16 @@ if TYPE_CHECKING:
     from llm_from_scratch.corpus.teller import PRONOUNS as PRONOUNS
     from llm_from_scratch.corpus.teller import TOKEN as TOKEN
     from llm_from_scratch.corpus.teller import VERBS as VERBS
+    from llm_from_scratch.corpus.teller import Memory as Memory
     from llm_from_scratch.corpus.teller import Node as Node
     from llm_from_scratch.corpus.teller import Role as Role
     from llm_from_scratch.corpus.teller import Teller as Teller
     from llm_from_scratch.corpus.teller import Thing as Thing
+    from llm_from_scratch.corpus.teller import capitalized as capitalized
     from llm_from_scratch.corpus.teller import (
         compile_template as compile_template,
     )
+    from llm_from_scratch.corpus.teller import refer as refer
     from llm_from_scratch.corpus.teller import tidy as tidy
     from llm_from_scratch.corpus.truth import FIELDS as FIELDS
     from llm_from_scratch.corpus.truth import NOW as NOW
@@ -241,6 +244,7 @@ if TYPE_CHECKING:
     from llm_from_scratch.corpus.truth import Shop as Shop
     from llm_from_scratch.corpus.truth import Town as Town
     from llm_from_scratch.corpus.truth import World as World
+    from llm_from_scratch.corpus.truth import list_facts as list_facts
     from llm_from_scratch.corpus.webpage import ODD as ODD
     from llm_from_scratch.corpus.webpage import WebPage as WebPage
     from llm_from_scratch.corpus.webpage import dress_draft as dress_draft
@@ -317,6 +321,7 @@ __all__ = [
     "Headers",
     "Mail",
     "Manifest",
+    "Memory",
     "Mixture",
     "NameMaker",
     "NewsPage",
@@ -356,6 +361,7 @@ __all__ = [
     "block_canaries",
     "break_text",
     "canary_places",
+    "capitalized",
     "cast_roles",
     "chats",
     "check_archive",
@@ -399,6 +405,7 @@ __all__ = [
     "label_line",
     "language_model",
     "languages",
+    "list_facts",
     "list_text",
     "listing",
     "lorem_text",
@@ -442,6 +449,7 @@ __all__ = [
     "read_warc",
     "recipes",
     "record_id",
+    "refer",
     "render_page",
     "resolve",
     "sections",
@@ -548,6 +556,7 @@ _HOME = {
     "Headers": "llm_from_scratch.corpus.crawl",
     "Mail": "llm_from_scratch.corpus.labeled",
     "Manifest": "llm_from_scratch.corpus.smallweb",
+    "Memory": "llm_from_scratch.corpus.teller",
     "Mixture": "llm_from_scratch.corpus.plan",
     "NameMaker": "llm_from_scratch.corpus.world",
     "NewsPage": "llm_from_scratch.corpus.labeled",
@@ -587,6 +596,7 @@ _HOME = {
     "block_canaries": "llm_from_scratch.corpus.plan",
     "break_text": "llm_from_scratch.corpus.charset",
     "canary_places": "llm_from_scratch.corpus.plan",
+    "capitalized": "llm_from_scratch.corpus.teller",
     "cast_roles": "llm_from_scratch.corpus.stories",
     "chats": "llm_from_scratch.corpus.labeled",
     "check_archive": "llm_from_scratch.corpus.archives",
@@ -630,6 +640,7 @@ _HOME = {
     "label_line": "llm_from_scratch.corpus.labels",
     "language_model": "llm_from_scratch.corpus.labeled",
     "languages": "llm_from_scratch.corpus.labeled",
+    "list_facts": "llm_from_scratch.corpus.truth",
     "list_text": "llm_from_scratch.corpus.dirt",
     "listing": "llm_from_scratch.corpus.grammar",
     "lorem_text": "llm_from_scratch.corpus.dirt",
@@ -673,6 +684,7 @@ _HOME = {
     "read_warc": "llm_from_scratch.corpus.paths",
     "recipes": "llm_from_scratch.corpus.slices",
     "record_id": "llm_from_scratch.corpus.crawl",
+    "refer": "llm_from_scratch.corpus.teller",
     "render_page": "llm_from_scratch.corpus.html",
     "resolve": "llm_from_scratch.corpus.claims",
     "sections": "llm_from_scratch.corpus.slices",

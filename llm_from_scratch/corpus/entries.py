@@ -12,7 +12,7 @@ from llm_from_scratch.corpus.scribe import (
     title_case,
 )
 from llm_from_scratch.corpus.teller import Role
-from llm_from_scratch.corpus.truth import Person, Shop, World
+from llm_from_scratch.corpus.truth import Person, Shop, Town, World
 
 __all__ = [
     "make_entry",
@@ -107,6 +107,24 @@ def _shops(world: World) -> dict[str, list[Shop]]:
     return found
 
 
+def _town_roles(world: World, rng: Random, town: Town) -> dict[str, Role]:
+    """Roles of an entry about a town or its festival."""
+    near = rng.choice(world.neighbors[town.name])
+    return {
+        "t": town.name,
+        "river": town.river,
+        "hill": town.hill,
+        "founded": str(town.founded),
+        "product": town.product,
+        "festival": town.festival,
+        "date": town.date,
+        "custom": town.custom,
+        "near": near,
+        "miles": str(world.roads[town.name, near]),
+        "shop": rng.choice(_shops(world)[town.name]).name,
+    }
+
+
 def _place_roles(
     world: World, rng: Random, kind: str, name: str
 ) -> tuple[dict[str, Role], str]:
@@ -114,20 +132,7 @@ def _place_roles(
     roles: dict[str, Role] = {"region": world.region}
     if kind in ("town", "festival"):
         town = world.towns[name]
-        near = rng.choice(world.neighbors[name])
-        roles |= {
-            "t": name,
-            "river": town.river,
-            "hill": town.hill,
-            "founded": str(town.founded),
-            "product": town.product,
-            "festival": town.festival,
-            "date": town.date,
-            "custom": town.custom,
-            "near": near,
-            "miles": str(world.roads[name, near]),
-            "shop": rng.choice(_shops(world)[name]).name,
-        }
+        roles |= _town_roles(world, rng, town)
         return roles, name if kind == "town" else town.festival
     if kind == "shop":
         shop = world.shops[name]

@@ -26,8 +26,28 @@ def make_dialogue(world: World, rng: Random) -> CleanPage:
     form = rng.choice(list(read_lists("dialogues")))
     title, one, other = form.split(" | ")
     x, y, near = _pick_speakers(world, rng, one, other)
+    roles = _dialogue_roles(world, rng, x, y, near)
+    scribe = Scribe(rng, "dialogues", roles)
+    parts = scribe.script(
+        (
+            *_small_talk(rng, "greet"),
+            *scribe.lists[form],
+            *_small_talk(rng, "small"),
+            *_small_talk(rng, "part"),
+        ),
+        0.8,
+        lines_apart=True,
+    )
+    head = title_case(f"{title}: {x.name} and {y.name}")
+    return CleanPage("dialogue", head, tuple(parts), tuple(scribe.facts))
+
+
+def _dialogue_roles(
+    world: World, rng: Random, x: Person, y: Person, near: str
+) -> dict[str, Role]:
+    """Roles of a dialogue between x and y, who may speak of a town near."""
     town, noun = world.towns[x.town], rng.choice(words("fragile things"))
-    roles = _numbers(rng) | {
+    return _numbers(rng) | {
         "x": person_thing(x),
         "y": person_thing(y),
         "t": x.town,
@@ -47,19 +67,6 @@ def make_dialogue(world: World, rng: Random) -> CleanPage:
         "day": rng.choice(("on Friday", "tomorrow", "in three days")),
         "o": Thing(noun, "n", False, rng.choice(("broken", "little", "old"))),
     }
-    scribe = Scribe(rng, "dialogues", roles)
-    parts = scribe.script(
-        (
-            *_small_talk(rng, "greet"),
-            *scribe.lists[form],
-            *_small_talk(rng, "small"),
-            *_small_talk(rng, "part"),
-        ),
-        0.8,
-        lines_apart=True,
-    )
-    head = title_case(f"{title}: {x.name} and {y.name}")
-    return CleanPage("dialogue", head, tuple(parts), tuple(scribe.facts))
 
 
 def _small_talk(rng: Random, kind: str) -> tuple[str, ...]:

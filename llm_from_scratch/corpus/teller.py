@@ -19,11 +19,14 @@ __all__ = [
     "PRONOUNS",
     "TOKEN",
     "VERBS",
+    "Memory",
     "Node",
     "Role",
     "Teller",
     "Thing",
+    "capitalized",
     "compile_template",
+    "refer",
     "tidy",
 ]
 
@@ -120,12 +123,41 @@ def _with_strangers(text: str) -> list[Node]:
     return [text, *(("stranger", g) for g in genders)] if text else []
 
 
-class Teller:
-    """Tells templates one after another, and keeps track of who was named.
+class Memory:
+    """Who was named in this sentence and in the one before."""
 
-    A pronoun stands for a thing only if the same sentence or the one before
-    names it and nothing else there could be meant.
-    """
+    def __init__(self) -> None:
+        self.before: list[Thing] = []
+        self.now: list[Thing] = []
+        self.last: Thing | None = None
+
+    def mention(self, thing: Thing) -> None:
+        """Note that a thing was named."""
+        if thing not in self.now:
+            self.now.append(thing)
+        self.last = thing
+
+    def end_sentence(self) -> None:
+        """What was now is before."""
+        self.before, self.now = self.now, []
+
+    def clear(self, thing: Thing, possessive: bool = False) -> bool:
+        """Whether a pronoun for the thing can mean nothing else here.
+
+        A possessive right after its owner is clear in any company.
+        """
+        if thing in self.now:
+            own = possessive and self.last == thing
+            return own or not self._rivals(thing, self.now)
+        named = self.before + self.now
+        return thing in self.before and not self._rivals(thing, named)
+
+    def _rivals(self, thing: Thing, named: list[Thing]) -> bool:
+        return any(t != thing and t.gender == thing.gender for t in named)
+
+
+class Teller:
+    """Tells templates one after another, and remembers who was named."""
 
     def __init__(
         self,
@@ -134,19 +166,16 @@ class Teller:
         roles: Mapping[str, Role],
     ) -> None:
         self.rng, self.lists, self.roles = rng, lists, dict(roles)
-        self.before: list[Thing] = []  # named in the sentence before
-        self.now: list[Thing] = []  # named in this sentence so far
-        self.last: Thing | None = None  # the last one of them
+        self.memory = Memory()
         self.used: set[str] = set()
         self.capital = True
 
     def pick(self, options: Sequence[str]) -> str:
         """One of the options, if possible one that was not used yet."""
-        choice = self.rng.choice(options)
-        for _ in range(4):
+        for _ in range(5):
+            choice = self.rng.choice(options)
             if choice not in self.used:
                 break
-            choice = self.rng.choice(options)
         self.used.add(choice)
         return choice
 
@@ -156,7 +185,7 @@ class Teller:
 
     def paragraph(self) -> None:
         """Begin a paragraph: everyone is named anew."""
-        self.before, self.now, self.capital = [], [], True
+        self.memory, self.capital = Memory(), True
 
     def tell(self, template: str) -> str:
         """The template as text; the next one continues the discourse."""
@@ -174,63 +203,50 @@ class Teller:
             if isinstance(node, str):
                 self._emit(node, out)
             elif node[0] == "ref":
-                self._emit(self._refer(node[1], node[2]), out)
+                self._emit(refer(self, node[1], node[2]), out)
             elif node[0] == "any":
                 self._walk(self.rng.choice(node[1]), out)
             elif node[0] == "list":
                 chosen = self.read(self.pick(self.lists[node[1]]))
                 self._walk(compile_template(chosen), out)
             elif node[0] == "stranger":
-                self.now.append(Thing("stranger", node[1]))
+                self.memory.now.append(Thing("stranger", node[1]))
             else:
                 self._end()
 
     def _emit(self, text: str, out: list[str]) -> None:
         if self.capital and text.strip(' "'):
-            at = len(text) - len(text.lstrip(' "'))
-            text = text[:at] + text[at].upper() + text[at + 1 :]
-            self.capital = False
+            text, self.capital = capitalized(text), False
         out.append(text)
 
     def _end(self) -> None:
         """End a sentence."""
         if not self.capital:  # something was said since the last end
-            self.before, self.now, self.capital = self.now, [], True
+            self.memory.end_sentence()
+            self.capital = True
 
-    def _refer(self, role: str, form: str) -> str:
-        """A role in a form: a name or, where it is clear, a pronoun."""
-        thing = self.roles[role]
-        if isinstance(thing, str):
-            return _inflect(thing, form)
-        if form in VERBS:
-            plain = thing.gender != "p"
-            return (form if form != "v" else "s") if plain else VERBS[form]
-        text = thing.phrase(form)
-        if form in CASES or form in AUTO:
-            case = CASES.index(form) if form in CASES else AUTO[form]
-            sure = form in CASES or thing in self.now
-            near = case > 1 and self.last == thing and thing in self.now
-            bold = sure or self.rng.random() < 0.7
-            if near or (bold and self.clear(thing)):
-                text = PRONOUNS[thing.gender][case]
-            elif case == 2:
-                text = possessive(text)
-        elif form == "names":
+
+def refer(teller: Teller, role: str, form: str) -> str:
+    """A role in a form: a name or, where it is clear, a pronoun."""
+    thing, memory = teller.roles[role], teller.memory
+    if isinstance(thing, str):
+        return _inflect(thing, form)
+    if form in VERBS:
+        plain = thing.gender != "p"
+        return (form if form != "v" else "s") if plain else VERBS[form]
+    text = thing.phrase(form)
+    if form in CASES or form in AUTO:
+        case = CASES.index(form) if form in CASES else AUTO[form]
+        sure = form in CASES or thing in memory.now
+        bold = sure or teller.rng.random() < 0.7
+        if bold and memory.clear(thing, possessive=case > 1):
+            text = PRONOUNS[thing.gender][case]
+        elif case == 2:
             text = possessive(text)
-        if thing not in self.now:
-            self.now.append(thing)
-        self.last = thing
-        return text
-
-    def clear(self, thing: Thing) -> bool:
-        """Whether a pronoun for the thing can mean nothing else here."""
-
-        def rivals(named: list[Thing]) -> bool:
-            return any(t != thing and t.gender == thing.gender for t in named)
-
-        if thing in self.now:
-            return not rivals(self.now)
-        return thing in self.before and not rivals(self.before + self.now)
+    elif form == "names":
+        text = possessive(text)
+    memory.mention(thing)
+    return text
 
 
 def tidy(text: str) -> str:
@@ -238,6 +254,12 @@ def tidy(text: str) -> str:
     text = re.sub(r"\b([Aa]) (?=[aeiouAEIOU]|hour|honest)", _article, text)
     text = re.sub(r" {2,}", " ", text)
     return re.sub(r" (?=[,.;!?])", "", text).strip()
+
+
+def capitalized(text: str) -> str:
+    """The text with its first letter, after quotes, as a capital."""
+    at = len(text) - len(text.lstrip(' "'))
+    return text[:at] + text[at].upper() + text[at + 1 :]
 
 
 def _article(match: re.Match[str]) -> str:

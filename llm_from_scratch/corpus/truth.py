@@ -4,6 +4,7 @@
 Names are the keys; a fact is a subject, a relation and a value.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -18,6 +19,7 @@ __all__ = [
     "Shop",
     "Town",
     "World",
+    "list_facts",
 ]
 
 
@@ -144,35 +146,23 @@ class World:
     @cached_property
     def playmates(self) -> dict[str, tuple[str, ...]]:
         """By child: children of other families in the same town."""
-        return {
-            child.name: tuple(
-                p.name
-                for p in self.residents[child.town]
-                if p.generation == 2 and p.mother != child.mother
-            )
-            for child in self.children
-        }
+        return {c.name: _playmates(self, c) for c in self.children}
 
     @cached_property
     def helpers(self) -> dict[str, tuple[str, ...]]:
         """By child: grown people of the town who are no close family."""
-        found = {}
-        for child in self.children:
-            kin = {child.mother, child.father, *self.grandparents(child.name)}
-            grown = (p for p in self.residents[child.town] if p.trade)
-            found[child.name] = tuple(
-                p.name for p in grown if p.name not in kin
-            )
-        return found
+        return {c.name: _helpers(self, c) for c in self.children}
 
     @cached_property
     def heroes(self) -> tuple[str, ...]:
         """Children who have both playmates and helpers."""
-        return tuple(
-            name
-            for name, near in self.playmates.items()
-            if near and self.helpers[name]
-        )
+        near = self.playmates
+        return tuple(n for n in near if near[n] and self.helpers[n])
+
+    @cached_property
+    def facts(self) -> dict[tuple[str, str], str]:
+        """What pages may state: {(subject, relation): value}."""
+        return dict(list_facts(self))
 
     def grandparents(self, name: str) -> tuple[str, ...]:
         """Parents of the parents."""
@@ -180,28 +170,39 @@ class World:
         parents = [self.people[p] for p in (person.mother, person.father) if p]
         return tuple(g for p in parents for g in (p.mother, p.father) if g)
 
-    @cached_property
-    def facts(self) -> dict[tuple[str, str], str]:
-        """What pages may state: {(subject, relation): value}."""
-        found: dict[tuple[str, str], str] = {}
-        for p in self.people.values():
-            for relation in PERSON_RELATIONS:
-                value = str(getattr(p, FIELDS.get(relation, relation)))
-                if value:
-                    found[p.name, relation] = value
-        for t in self.towns.values():
-            for relation in TOWN_RELATIONS:
-                found[t.name, relation] = str(getattr(t, relation))
-            found[t.festival, "held_on"] = t.date
-        for s in self.shops.values():
-            found[s.name, "shop_in"] = s.town
-            found[s.name, "run_by"] = s.keeper
-            found[s.name, "kind"] = s.kind
-        for river, (hill, miles) in self.rivers.items():
-            found[river, "rises_on"] = hill
-            found[river, "length"] = str(miles)
-        for hill, feet in self.hills.items():
-            found[hill, "height"] = str(feet)
-        for (a, b), miles in self.roads.items():
-            found[a, f"road to {b}"] = str(miles)
-        return found
+
+def list_facts(world: World) -> Iterator[tuple[tuple[str, str], str]]:
+    """Every fact as ((subject, relation), value), in the order of creation."""
+    for p in world.people.values():
+        for relation in PERSON_RELATIONS:
+            value = str(getattr(p, FIELDS.get(relation, relation)))
+            if value:
+                yield (p.name, relation), value
+    for t in world.towns.values():
+        for relation in TOWN_RELATIONS:
+            yield (t.name, relation), str(getattr(t, relation))
+        yield (t.festival, "held_on"), t.date
+    for s in world.shops.values():
+        yield (s.name, "shop_in"), s.town
+        yield (s.name, "run_by"), s.keeper
+        yield (s.name, "kind"), s.kind
+    for river, (hill, miles) in world.rivers.items():
+        yield (river, "rises_on"), hill
+        yield (river, "length"), str(miles)
+    for hill, feet in world.hills.items():
+        yield (hill, "height"), str(feet)
+    for (a, b), miles in world.roads.items():
+        yield (a, f"road to {b}"), str(miles)
+
+
+def _playmates(world: World, child: Person) -> tuple[str, ...]:
+    near = world.residents[child.town]
+    return tuple(
+        p.name for p in near if p.generation == 2 and p.mother != child.mother
+    )
+
+
+def _helpers(world: World, child: Person) -> tuple[str, ...]:
+    kin = {child.mother, child.father, *world.grandparents(child.name)}
+    near = world.residents[child.town]
+    return tuple(p.name for p in near if p.trade and p.name not in kin)

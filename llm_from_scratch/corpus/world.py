@@ -222,9 +222,7 @@ def _add_children(
     rng: Random, book: _Register, about: dict[str, Any], pet: str
 ) -> None:
     """Two children of 6 to 14 years; the older one has an animal."""
-    parents = (about["mother"], about["father"])
-    young = max(book.about[p]["born"] for p in parents)
-    first = max(NOW - rng.randrange(9, 15), young + 18)
+    first = NOW - rng.randrange(9, 15)
     book.add(
         rng.random() < 0.5,
         born=first,
