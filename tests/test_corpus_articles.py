@@ -13,6 +13,7 @@ import pytest
 from llm_from_scratch.corpus.articles import KINDS, clean_page, clean_pages
 from llm_from_scratch.corpus.claims import claims
 from llm_from_scratch.corpus.entries import subjects
+from llm_from_scratch.corpus.grammar import number_word
 from llm_from_scratch.corpus.questions import derive, questions
 from llm_from_scratch.corpus.world import make_world
 
@@ -146,17 +147,20 @@ def test_slips_of_the_generator_do_not_occur(pages, wrong):
 
 
 def test_sums_in_dialogues_are_right(pages):
-    from llm_from_scratch.corpus.grammar import number_word
-
     numbers = {number_word(n): n for n in range(100)}
-    found = 0
-    for page in pages:
-        pattern = r"(\S+) times (\S+) is (\S+?)[.,]"
-        for a, b, c in re.findall(pattern, page.text.lower()):
-            a = a.strip('"')
-            assert numbers[a] * numbers[b] == numbers[c]
-            found += 1
-    assert found > 20
+    rules = {
+        r"([\w-]+) times ([\w-]+) is ([\w-]+)": lambda a, b: a * b,
+        r"([\w-]+) minus ([\w-]+) is ([\w-]+)": lambda a, b: a - b,
+        r"were ([\w-]+), and we have done ([\w-]+)\. so ([\w-]+) are left": (
+            lambda a, b: a - b
+        ),
+    }
+    text = "\n".join(p.text for p in pages if p.kind == "dialogue").lower()
+    for pattern, rule in rules.items():
+        found = re.findall(pattern, text)
+        assert len(found) > 5
+        for a, b, c in found:
+            assert rule(numbers[a], numbers[b]) == numbers[c]
 
 
 def test_memory_does_not_grow_with_the_number_of_pages():

@@ -102,6 +102,7 @@ def test_endings():
     assert ending_of("From that day on, she asked.") == "lesson"
     assert ending_of("She went to the") is None
     assert ending_of("The sun set. It was evening. Cows slept.") is None
+    assert ending_of("She smiled. It rained. Cows slept.") is None
     assert ending_of("") is None
     assert verdicts(GOOD.replace("she smiled", "she cried")) == {"ending"}
 
