@@ -267,10 +267,11 @@ def test_decode_never_fails_on_known_ids(plain, ids):
 def test_memory_stays_bounded_and_right(plain, monkeypatch):
     monkeypatch.setattr(Memory, "LIMIT", 256)
     tokenizer = pickle.loads(pickle.dumps(plain))
-    text = " ".join(str(n * n) for n in range(3000))
+    text = " ".join(str(n * n) for n in range(6000))
     assert tokenizer.encode(text) == plain.encode(text)
     [memory] = tokenizer._code.idle
     assert len(memory.table.rows) <= 1 << 12
+    assert len(memory.output.pool) <= 1 << 13
 
 
 def test_copies_do_not_share_buffers(plain):
@@ -332,3 +333,20 @@ def test_no_cut_inside_a_special_token(make, cut, monkeypatch):
     for size in (1, 3, 16):
         parts = (text[k : k + size] for k in range(0, len(text), size))
         assert list(tokenizer.encode_iterable(parts)) == tokenizer.encode(text)
+
+
+@pytest.mark.parametrize("count", range(20, 60, 7))
+def test_no_cut_before_a_run_that_is_not_over(make, count):
+    """What follows the capitals decides whether the Han sign joins them."""
+    from llm_from_scratch.tokenizer.stream import blocks
+
+    tokenizer = make(O200K_PATTERN)
+    text = "猫" + "A" * count + "b" + "猫" * 30
+    parts = (text[k : k + 3].encode() for k in range(0, len(text), 3))
+    found = blocks(
+        parts, tokenizer.special_finder("none"), tokenizer.pattern, 16
+    )
+    whole = "猫" + "A" * count + "b"  # is one piece
+    assert all(
+        whole in b.data.decode() or "A" not in b.data.decode() for b in found
+    )

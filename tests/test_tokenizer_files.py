@@ -216,9 +216,9 @@ def test_disordered_ids_do_not_go_to_tiktoken(trained):
     vocab, merges = trained[GPT2_PATTERN]
     swapped = vocab | {300: vocab[400], 400: vocab[300]}
     with pytest.raises(ValueError, match=r"another order[^;]*; use save_hf"):
-        Tokenizer(swapped, merges).to_tiktoken()
+        Tokenizer(swapped, merges, ["<|end|>"]).to_tiktoken()
     with pytest.raises(ValueError, match="use save_hf"):
-        Tokenizer(vocab | {900: b"unlisted"}, merges).to_tiktoken()
+        Tokenizer(vocab | {900: b"unlisted"}, merges, ["<|end|>"]).to_tiktoken()
 
 
 def test_unfinished_write_leaves_the_old_file(tokenizer, tmp_path):

@@ -9,9 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from llm_from_scratch.tokenizer.split import Splitter
 
 __all__ = [
@@ -105,11 +102,8 @@ def scanned_cut(data: bytes, floor: int, limit: int, split: Splitter) -> int:
     ends = [bounds[:, 1].tolist() for bounds in split(data, segments)]
     sure = [end for end in chain.from_iterable(ends) if end <= limit - 16]
     for end in reversed(sure[:-3]):
-        if (
-            not data[max(end - 4, 0) : end]
-            .decode(errors="ignore")[-1]
-            .isspace()
-        ):
+        last = data[max(end - 4, 0) : end].decode(errors="ignore")[-1]
+        if not last.isspace():
             return end
     return floor
 
