@@ -5,23 +5,76 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from llm_from_scratch.core.bits import bits_per_byte as bits_per_byte
+    from llm_from_scratch.core.bits import (
+        bits_per_byte_interval as bits_per_byte_interval,
+    )
+    from llm_from_scratch.core.bits import (
+        cross_entropy_bits as cross_entropy_bits,
+    )
+    from llm_from_scratch.core.bits import entropy_bits as entropy_bits
+    from llm_from_scratch.core.bits import information_bits as information_bits
+    from llm_from_scratch.core.bits import kl_bits as kl_bits
+    from llm_from_scratch.core.bits import perplexity as perplexity
+    from llm_from_scratch.core.coding import (
+        ArithmeticDecoder as ArithmeticDecoder,
+    )
+    from llm_from_scratch.core.coding import (
+        ArithmeticEncoder as ArithmeticEncoder,
+    )
+    from llm_from_scratch.core.coding import ByteSource as ByteSource
+    from llm_from_scratch.core.coding import FrozenSource as FrozenSource
+    from llm_from_scratch.core.coding import compress as compress
+    from llm_from_scratch.core.coding import decompress as decompress
+    from llm_from_scratch.core.coding import quantize as quantize
+    from llm_from_scratch.core.coding import source_bits as source_bits
     from llm_from_scratch.core.files import atomic_directory as atomic_directory
     from llm_from_scratch.core.files import atomic_write as atomic_write
     from llm_from_scratch.core.files import format_size as format_size
     from llm_from_scratch.core.files import sha256_file as sha256_file
 
 __all__ = [
+    "ArithmeticDecoder",
+    "ArithmeticEncoder",
+    "ByteSource",
+    "FrozenSource",
     "atomic_directory",
     "atomic_write",
+    "bits_per_byte",
+    "bits_per_byte_interval",
+    "compress",
+    "cross_entropy_bits",
+    "decompress",
+    "entropy_bits",
     "format_size",
+    "information_bits",
+    "kl_bits",
+    "perplexity",
+    "quantize",
     "sha256_file",
+    "source_bits",
 ]
 
 _HOME = {
+    "ArithmeticDecoder": "llm_from_scratch.core.coding",
+    "ArithmeticEncoder": "llm_from_scratch.core.coding",
+    "ByteSource": "llm_from_scratch.core.coding",
+    "FrozenSource": "llm_from_scratch.core.coding",
     "atomic_directory": "llm_from_scratch.core.files",
     "atomic_write": "llm_from_scratch.core.files",
+    "bits_per_byte": "llm_from_scratch.core.bits",
+    "bits_per_byte_interval": "llm_from_scratch.core.bits",
+    "compress": "llm_from_scratch.core.coding",
+    "cross_entropy_bits": "llm_from_scratch.core.bits",
+    "decompress": "llm_from_scratch.core.coding",
+    "entropy_bits": "llm_from_scratch.core.bits",
     "format_size": "llm_from_scratch.core.files",
+    "information_bits": "llm_from_scratch.core.bits",
+    "kl_bits": "llm_from_scratch.core.bits",
+    "perplexity": "llm_from_scratch.core.bits",
+    "quantize": "llm_from_scratch.core.coding",
     "sha256_file": "llm_from_scratch.core.files",
+    "source_bits": "llm_from_scratch.core.coding",
 }
 
 
