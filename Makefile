@@ -38,8 +38,9 @@ tex: setup  ## Install TeX and fonts if they are missing (make pdf does this)
 data: setup  ## Fetch the real texts that the chapters use
 	$(PY) -m llm_from_scratch.corpus.fetch
 
-export: setup  ## Write the package from the chapters
+export: setup  ## Write package and README's numbers from the chapters
 	$(PRESS).export
+	$(PRESS).readme
 
 run: setup  ## Execute the text of chapters into their .ipynb: CH="06"
 	$(PRESS).run $(FORCE_FLAG) $(CH)
@@ -54,6 +55,7 @@ format: setup  ## Format Python files and the code in the chapters: CH="06"
 
 sync: setup  ## Check that text, notebooks and package agree
 	$(PRESS).sync
+	$(PRESS).readme --check
 
 lint: setup  ## Style, types, layers, spelling, rules of the manuscript
 	$(PRESS).lint
