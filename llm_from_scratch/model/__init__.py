@@ -5,6 +5,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from llm_from_scratch.model.block import (
+        TransformerBlock as TransformerBlock,
+    )
     from llm_from_scratch.model.byte_lm import ByteMLP as ByteMLP
     from llm_from_scratch.model.byte_lm import byte_lm_bits as byte_lm_bits
     from llm_from_scratch.model.byte_lm import (
@@ -12,6 +15,12 @@ if TYPE_CHECKING:
     )
     from llm_from_scratch.model.byte_lm import byte_windows as byte_windows
     from llm_from_scratch.model.byte_lm import train_byte_lm as train_byte_lm
+    from llm_from_scratch.model.init import RESIDUAL_OUTPUTS as RESIDUAL_OUTPUTS
+    from llm_from_scratch.model.init import init_weights as init_weights
+    from llm_from_scratch.model.layers import RMSNorm as RMSNorm
+    from llm_from_scratch.model.layers import SwiGLU as SwiGLU
+    from llm_from_scratch.model.layers import silu as silu
+    from llm_from_scratch.model.layers import swiglu_width as swiglu_width
     from llm_from_scratch.model.ngram import AdaptiveNGram as AdaptiveNGram
     from llm_from_scratch.model.ngram import CountTable as CountTable
     from llm_from_scratch.model.ngram import NGram as NGram
@@ -22,30 +31,44 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "RESIDUAL_OUTPUTS",
     "AdaptiveNGram",
     "ByteMLP",
     "CountTable",
     "NGram",
+    "RMSNorm",
+    "SwiGLU",
+    "TransformerBlock",
     "byte_lm_bits",
     "byte_lm_distribution",
     "byte_windows",
     "find_codes",
     "gram_codes",
+    "init_weights",
     "ngram_distribution",
+    "silu",
+    "swiglu_width",
     "train_byte_lm",
 ]
 
 _HOME = {
+    "RESIDUAL_OUTPUTS": "llm_from_scratch.model.init",
     "AdaptiveNGram": "llm_from_scratch.model.ngram",
     "ByteMLP": "llm_from_scratch.model.byte_lm",
     "CountTable": "llm_from_scratch.model.ngram",
     "NGram": "llm_from_scratch.model.ngram",
+    "RMSNorm": "llm_from_scratch.model.layers",
+    "SwiGLU": "llm_from_scratch.model.layers",
+    "TransformerBlock": "llm_from_scratch.model.block",
     "byte_lm_bits": "llm_from_scratch.model.byte_lm",
     "byte_lm_distribution": "llm_from_scratch.model.byte_lm",
     "byte_windows": "llm_from_scratch.model.byte_lm",
     "find_codes": "llm_from_scratch.model.ngram",
     "gram_codes": "llm_from_scratch.model.ngram",
+    "init_weights": "llm_from_scratch.model.init",
     "ngram_distribution": "llm_from_scratch.model.ngram",
+    "silu": "llm_from_scratch.model.layers",
+    "swiglu_width": "llm_from_scratch.model.layers",
     "train_byte_lm": "llm_from_scratch.model.byte_lm",
 }
 
