@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     )
     from llm_from_scratch.model.byte_lm import byte_windows as byte_windows
     from llm_from_scratch.model.byte_lm import train_byte_lm as train_byte_lm
+    from llm_from_scratch.model.embedding import Embedding as Embedding
+    from llm_from_scratch.model.embedding import Linear as Linear
+    from llm_from_scratch.model.embedding import check_range as check_range
     from llm_from_scratch.model.init import RESIDUAL_OUTPUTS as RESIDUAL_OUTPUTS
     from llm_from_scratch.model.init import init_weights as init_weights
     from llm_from_scratch.model.layers import RMSNorm as RMSNorm
@@ -29,24 +32,45 @@ if TYPE_CHECKING:
     from llm_from_scratch.model.ngram import (
         ngram_distribution as ngram_distribution,
     )
+    from llm_from_scratch.model.rope import RotaryEmbedding as RotaryEmbedding
+    from llm_from_scratch.model.rope import apply_rotary as apply_rotary
+    from llm_from_scratch.model.rope import (
+        half_to_interleaved as half_to_interleaved,
+    )
+    from llm_from_scratch.model.rope import (
+        interleaved_to_half as interleaved_to_half,
+    )
+    from llm_from_scratch.model.rope import rope_frequencies as rope_frequencies
+    from llm_from_scratch.model.rope import (
+        sinusoidal_positions as sinusoidal_positions,
+    )
 
 __all__ = [
     "RESIDUAL_OUTPUTS",
     "AdaptiveNGram",
     "ByteMLP",
     "CountTable",
+    "Embedding",
+    "Linear",
     "NGram",
     "RMSNorm",
+    "RotaryEmbedding",
     "SwiGLU",
     "TransformerBlock",
+    "apply_rotary",
     "byte_lm_bits",
     "byte_lm_distribution",
     "byte_windows",
+    "check_range",
     "find_codes",
     "gram_codes",
+    "half_to_interleaved",
     "init_weights",
+    "interleaved_to_half",
     "ngram_distribution",
+    "rope_frequencies",
     "silu",
+    "sinusoidal_positions",
     "swiglu_width",
     "train_byte_lm",
 ]
@@ -56,18 +80,27 @@ _HOME = {
     "AdaptiveNGram": "llm_from_scratch.model.ngram",
     "ByteMLP": "llm_from_scratch.model.byte_lm",
     "CountTable": "llm_from_scratch.model.ngram",
+    "Embedding": "llm_from_scratch.model.embedding",
+    "Linear": "llm_from_scratch.model.embedding",
     "NGram": "llm_from_scratch.model.ngram",
     "RMSNorm": "llm_from_scratch.model.layers",
+    "RotaryEmbedding": "llm_from_scratch.model.rope",
     "SwiGLU": "llm_from_scratch.model.layers",
     "TransformerBlock": "llm_from_scratch.model.block",
+    "apply_rotary": "llm_from_scratch.model.rope",
     "byte_lm_bits": "llm_from_scratch.model.byte_lm",
     "byte_lm_distribution": "llm_from_scratch.model.byte_lm",
     "byte_windows": "llm_from_scratch.model.byte_lm",
+    "check_range": "llm_from_scratch.model.embedding",
     "find_codes": "llm_from_scratch.model.ngram",
     "gram_codes": "llm_from_scratch.model.ngram",
+    "half_to_interleaved": "llm_from_scratch.model.rope",
     "init_weights": "llm_from_scratch.model.init",
+    "interleaved_to_half": "llm_from_scratch.model.rope",
     "ngram_distribution": "llm_from_scratch.model.ngram",
+    "rope_frequencies": "llm_from_scratch.model.rope",
     "silu": "llm_from_scratch.model.layers",
+    "sinusoidal_positions": "llm_from_scratch.model.rope",
     "swiglu_width": "llm_from_scratch.model.layers",
     "train_byte_lm": "llm_from_scratch.model.byte_lm",
 }
