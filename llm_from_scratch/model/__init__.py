@@ -15,9 +15,18 @@ if TYPE_CHECKING:
     )
     from llm_from_scratch.model.byte_lm import byte_windows as byte_windows
     from llm_from_scratch.model.byte_lm import train_byte_lm as train_byte_lm
+    from llm_from_scratch.model.config import MODEL_TYPES as MODEL_TYPES
+    from llm_from_scratch.model.config import ModelConfig as ModelConfig
     from llm_from_scratch.model.embedding import Embedding as Embedding
     from llm_from_scratch.model.embedding import Linear as Linear
     from llm_from_scratch.model.embedding import check_range as check_range
+    from llm_from_scratch.model.head import CHUNK as CHUNK
+    from llm_from_scratch.model.head import (
+        ChunkedCrossEntropy as ChunkedCrossEntropy,
+    )
+    from llm_from_scratch.model.head import (
+        linear_cross_entropy as linear_cross_entropy,
+    )
     from llm_from_scratch.model.init import RESIDUAL_OUTPUTS as RESIDUAL_OUTPUTS
     from llm_from_scratch.model.init import init_weights as init_weights
     from llm_from_scratch.model.layers import RMSNorm as RMSNorm
@@ -44,29 +53,46 @@ if TYPE_CHECKING:
     from llm_from_scratch.model.rope import (
         sinusoidal_positions as sinusoidal_positions,
     )
+    from llm_from_scratch.model.transformer import Decoder as Decoder
+    from llm_from_scratch.model.transformer import (
+        TransformerLM as TransformerLM,
+    )
+    from llm_from_scratch.model.transformer import check_ids as check_ids
+    from llm_from_scratch.model.transformer import (
+        check_weights as check_weights,
+    )
 
 __all__ = [
+    "CHUNK",
+    "MODEL_TYPES",
     "RESIDUAL_OUTPUTS",
     "AdaptiveNGram",
     "ByteMLP",
+    "ChunkedCrossEntropy",
     "CountTable",
+    "Decoder",
     "Embedding",
     "Linear",
+    "ModelConfig",
     "NGram",
     "RMSNorm",
     "RotaryEmbedding",
     "SwiGLU",
     "TransformerBlock",
+    "TransformerLM",
     "apply_rotary",
     "byte_lm_bits",
     "byte_lm_distribution",
     "byte_windows",
+    "check_ids",
     "check_range",
+    "check_weights",
     "find_codes",
     "gram_codes",
     "half_to_interleaved",
     "init_weights",
     "interleaved_to_half",
+    "linear_cross_entropy",
     "ngram_distribution",
     "rope_frequencies",
     "silu",
@@ -76,27 +102,36 @@ __all__ = [
 ]
 
 _HOME = {
+    "CHUNK": "llm_from_scratch.model.head",
+    "MODEL_TYPES": "llm_from_scratch.model.config",
     "RESIDUAL_OUTPUTS": "llm_from_scratch.model.init",
     "AdaptiveNGram": "llm_from_scratch.model.ngram",
     "ByteMLP": "llm_from_scratch.model.byte_lm",
+    "ChunkedCrossEntropy": "llm_from_scratch.model.head",
     "CountTable": "llm_from_scratch.model.ngram",
+    "Decoder": "llm_from_scratch.model.transformer",
     "Embedding": "llm_from_scratch.model.embedding",
     "Linear": "llm_from_scratch.model.embedding",
+    "ModelConfig": "llm_from_scratch.model.config",
     "NGram": "llm_from_scratch.model.ngram",
     "RMSNorm": "llm_from_scratch.model.layers",
     "RotaryEmbedding": "llm_from_scratch.model.rope",
     "SwiGLU": "llm_from_scratch.model.layers",
     "TransformerBlock": "llm_from_scratch.model.block",
+    "TransformerLM": "llm_from_scratch.model.transformer",
     "apply_rotary": "llm_from_scratch.model.rope",
     "byte_lm_bits": "llm_from_scratch.model.byte_lm",
     "byte_lm_distribution": "llm_from_scratch.model.byte_lm",
     "byte_windows": "llm_from_scratch.model.byte_lm",
+    "check_ids": "llm_from_scratch.model.transformer",
     "check_range": "llm_from_scratch.model.embedding",
+    "check_weights": "llm_from_scratch.model.transformer",
     "find_codes": "llm_from_scratch.model.ngram",
     "gram_codes": "llm_from_scratch.model.ngram",
     "half_to_interleaved": "llm_from_scratch.model.rope",
     "init_weights": "llm_from_scratch.model.init",
     "interleaved_to_half": "llm_from_scratch.model.rope",
+    "linear_cross_entropy": "llm_from_scratch.model.head",
     "ngram_distribution": "llm_from_scratch.model.ngram",
     "rope_frequencies": "llm_from_scratch.model.rope",
     "silu": "llm_from_scratch.model.layers",
