@@ -5,6 +5,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from llm_from_scratch.model.attention import (
+        PLAIN_MAX_KEYS as PLAIN_MAX_KEYS,
+    )
+    from llm_from_scratch.model.attention import Attention as Attention
+    from llm_from_scratch.model.attention import Cache as Cache
+    from llm_from_scratch.model.attention import attend as attend
+    from llm_from_scratch.model.attention import causal_mask as causal_mask
+    from llm_from_scratch.model.attention import document_mask as document_mask
+    from llm_from_scratch.model.attention import group_size as group_size
+    from llm_from_scratch.model.attention import (
+        scaled_dot_product_attention as scaled_dot_product_attention,
+    )
+    from llm_from_scratch.model.attention import softmax as softmax
     from llm_from_scratch.model.block import (
         TransformerBlock as TransformerBlock,
     )
@@ -27,6 +40,14 @@ if TYPE_CHECKING:
     from llm_from_scratch.model.head import (
         linear_cross_entropy as linear_cross_entropy,
     )
+    from llm_from_scratch.model.hf import SavesHF as SavesHF
+    from llm_from_scratch.model.hf import from_pretrained as from_pretrained
+    from llm_from_scratch.model.hf import save_pretrained as save_pretrained
+    from llm_from_scratch.model.hf_config import ARCHITECTURES as ARCHITECTURES
+    from llm_from_scratch.model.hf_config import (
+        config_from_hf as config_from_hf,
+    )
+    from llm_from_scratch.model.hf_config import config_to_hf as config_to_hf
     from llm_from_scratch.model.init import RESIDUAL_OUTPUTS as RESIDUAL_OUTPUTS
     from llm_from_scratch.model.init import init_weights as init_weights
     from llm_from_scratch.model.layers import RMSNorm as RMSNorm
@@ -57,17 +78,20 @@ if TYPE_CHECKING:
     from llm_from_scratch.model.transformer import (
         TransformerLM as TransformerLM,
     )
-    from llm_from_scratch.model.transformer import check_ids as check_ids
     from llm_from_scratch.model.transformer import (
         check_weights as check_weights,
     )
 
 __all__ = [
+    "ARCHITECTURES",
     "CHUNK",
     "MODEL_TYPES",
+    "PLAIN_MAX_KEYS",
     "RESIDUAL_OUTPUTS",
     "AdaptiveNGram",
+    "Attention",
     "ByteMLP",
+    "Cache",
     "ChunkedCrossEntropy",
     "CountTable",
     "Decoder",
@@ -77,36 +101,50 @@ __all__ = [
     "NGram",
     "RMSNorm",
     "RotaryEmbedding",
+    "SavesHF",
     "SwiGLU",
     "TransformerBlock",
     "TransformerLM",
     "apply_rotary",
+    "attend",
     "byte_lm_bits",
     "byte_lm_distribution",
     "byte_windows",
-    "check_ids",
+    "causal_mask",
     "check_range",
     "check_weights",
+    "config_from_hf",
+    "config_to_hf",
+    "document_mask",
     "find_codes",
+    "from_pretrained",
     "gram_codes",
+    "group_size",
     "half_to_interleaved",
     "init_weights",
     "interleaved_to_half",
     "linear_cross_entropy",
     "ngram_distribution",
     "rope_frequencies",
+    "save_pretrained",
+    "scaled_dot_product_attention",
     "silu",
     "sinusoidal_positions",
+    "softmax",
     "swiglu_width",
     "train_byte_lm",
 ]
 
 _HOME = {
+    "ARCHITECTURES": "llm_from_scratch.model.hf_config",
     "CHUNK": "llm_from_scratch.model.head",
     "MODEL_TYPES": "llm_from_scratch.model.config",
+    "PLAIN_MAX_KEYS": "llm_from_scratch.model.attention",
     "RESIDUAL_OUTPUTS": "llm_from_scratch.model.init",
     "AdaptiveNGram": "llm_from_scratch.model.ngram",
+    "Attention": "llm_from_scratch.model.attention",
     "ByteMLP": "llm_from_scratch.model.byte_lm",
+    "Cache": "llm_from_scratch.model.attention",
     "ChunkedCrossEntropy": "llm_from_scratch.model.head",
     "CountTable": "llm_from_scratch.model.ngram",
     "Decoder": "llm_from_scratch.model.transformer",
@@ -116,26 +154,36 @@ _HOME = {
     "NGram": "llm_from_scratch.model.ngram",
     "RMSNorm": "llm_from_scratch.model.layers",
     "RotaryEmbedding": "llm_from_scratch.model.rope",
+    "SavesHF": "llm_from_scratch.model.hf",
     "SwiGLU": "llm_from_scratch.model.layers",
     "TransformerBlock": "llm_from_scratch.model.block",
     "TransformerLM": "llm_from_scratch.model.transformer",
     "apply_rotary": "llm_from_scratch.model.rope",
+    "attend": "llm_from_scratch.model.attention",
     "byte_lm_bits": "llm_from_scratch.model.byte_lm",
     "byte_lm_distribution": "llm_from_scratch.model.byte_lm",
     "byte_windows": "llm_from_scratch.model.byte_lm",
-    "check_ids": "llm_from_scratch.model.transformer",
+    "causal_mask": "llm_from_scratch.model.attention",
     "check_range": "llm_from_scratch.model.embedding",
     "check_weights": "llm_from_scratch.model.transformer",
+    "config_from_hf": "llm_from_scratch.model.hf_config",
+    "config_to_hf": "llm_from_scratch.model.hf_config",
+    "document_mask": "llm_from_scratch.model.attention",
     "find_codes": "llm_from_scratch.model.ngram",
+    "from_pretrained": "llm_from_scratch.model.hf",
     "gram_codes": "llm_from_scratch.model.ngram",
+    "group_size": "llm_from_scratch.model.attention",
     "half_to_interleaved": "llm_from_scratch.model.rope",
     "init_weights": "llm_from_scratch.model.init",
     "interleaved_to_half": "llm_from_scratch.model.rope",
     "linear_cross_entropy": "llm_from_scratch.model.head",
     "ngram_distribution": "llm_from_scratch.model.ngram",
     "rope_frequencies": "llm_from_scratch.model.rope",
+    "save_pretrained": "llm_from_scratch.model.hf",
+    "scaled_dot_product_attention": "llm_from_scratch.model.attention",
     "silu": "llm_from_scratch.model.layers",
     "sinusoidal_positions": "llm_from_scratch.model.rope",
+    "softmax": "llm_from_scratch.model.attention",
     "swiglu_width": "llm_from_scratch.model.layers",
     "train_byte_lm": "llm_from_scratch.model.byte_lm",
 }
