@@ -5,6 +5,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from llm_from_scratch.model.account import Memory as Memory
+    from llm_from_scratch.model.account import Parts as Parts
+    from llm_from_scratch.model.account import PeakMemory as PeakMemory
+    from llm_from_scratch.model.account import (
+        activation_bytes as activation_bytes,
+    )
+    from llm_from_scratch.model.account import cache_bytes as cache_bytes
+    from llm_from_scratch.model.account import count_flops as count_flops
+    from llm_from_scratch.model.account import forward_flops as forward_flops
+    from llm_from_scratch.model.account import (
+        parameter_count as parameter_count,
+    )
+    from llm_from_scratch.model.account import saved_bytes as saved_bytes
+    from llm_from_scratch.model.account import training_flops as training_flops
+    from llm_from_scratch.model.account import (
+        training_memory as training_memory,
+    )
     from llm_from_scratch.model.attention import (
         PLAIN_MAX_KEYS as PLAIN_MAX_KEYS,
     )
@@ -33,6 +50,10 @@ if TYPE_CHECKING:
     from llm_from_scratch.model.embedding import Embedding as Embedding
     from llm_from_scratch.model.embedding import Linear as Linear
     from llm_from_scratch.model.embedding import check_range as check_range
+    from llm_from_scratch.model.flash import TILE as TILE
+    from llm_from_scratch.model.flash import FlashAttention as FlashAttention
+    from llm_from_scratch.model.flash import flash_backward as flash_backward
+    from llm_from_scratch.model.flash import flash_forward as flash_forward
     from llm_from_scratch.model.head import CHUNK as CHUNK
     from llm_from_scratch.model.head import (
         ChunkedCrossEntropy as ChunkedCrossEntropy,
@@ -88,6 +109,7 @@ __all__ = [
     "MODEL_TYPES",
     "PLAIN_MAX_KEYS",
     "RESIDUAL_OUTPUTS",
+    "TILE",
     "AdaptiveNGram",
     "Attention",
     "ByteMLP",
@@ -96,27 +118,37 @@ __all__ = [
     "CountTable",
     "Decoder",
     "Embedding",
+    "FlashAttention",
     "Linear",
+    "Memory",
     "ModelConfig",
     "NGram",
+    "Parts",
+    "PeakMemory",
     "RMSNorm",
     "RotaryEmbedding",
     "SavesHF",
     "SwiGLU",
     "TransformerBlock",
     "TransformerLM",
+    "activation_bytes",
     "apply_rotary",
     "attend",
     "byte_lm_bits",
     "byte_lm_distribution",
     "byte_windows",
+    "cache_bytes",
     "causal_mask",
     "check_range",
     "check_weights",
     "config_from_hf",
     "config_to_hf",
+    "count_flops",
     "document_mask",
     "find_codes",
+    "flash_backward",
+    "flash_forward",
+    "forward_flops",
     "from_pretrained",
     "gram_codes",
     "group_size",
@@ -125,14 +157,18 @@ __all__ = [
     "interleaved_to_half",
     "linear_cross_entropy",
     "ngram_distribution",
+    "parameter_count",
     "rope_frequencies",
     "save_pretrained",
+    "saved_bytes",
     "scaled_dot_product_attention",
     "silu",
     "sinusoidal_positions",
     "softmax",
     "swiglu_width",
     "train_byte_lm",
+    "training_flops",
+    "training_memory",
 ]
 
 _HOME = {
@@ -141,6 +177,7 @@ _HOME = {
     "MODEL_TYPES": "llm_from_scratch.model.config",
     "PLAIN_MAX_KEYS": "llm_from_scratch.model.attention",
     "RESIDUAL_OUTPUTS": "llm_from_scratch.model.init",
+    "TILE": "llm_from_scratch.model.flash",
     "AdaptiveNGram": "llm_from_scratch.model.ngram",
     "Attention": "llm_from_scratch.model.attention",
     "ByteMLP": "llm_from_scratch.model.byte_lm",
@@ -149,27 +186,37 @@ _HOME = {
     "CountTable": "llm_from_scratch.model.ngram",
     "Decoder": "llm_from_scratch.model.transformer",
     "Embedding": "llm_from_scratch.model.embedding",
+    "FlashAttention": "llm_from_scratch.model.flash",
     "Linear": "llm_from_scratch.model.embedding",
+    "Memory": "llm_from_scratch.model.account",
     "ModelConfig": "llm_from_scratch.model.config",
     "NGram": "llm_from_scratch.model.ngram",
+    "Parts": "llm_from_scratch.model.account",
+    "PeakMemory": "llm_from_scratch.model.account",
     "RMSNorm": "llm_from_scratch.model.layers",
     "RotaryEmbedding": "llm_from_scratch.model.rope",
     "SavesHF": "llm_from_scratch.model.hf",
     "SwiGLU": "llm_from_scratch.model.layers",
     "TransformerBlock": "llm_from_scratch.model.block",
     "TransformerLM": "llm_from_scratch.model.transformer",
+    "activation_bytes": "llm_from_scratch.model.account",
     "apply_rotary": "llm_from_scratch.model.rope",
     "attend": "llm_from_scratch.model.attention",
     "byte_lm_bits": "llm_from_scratch.model.byte_lm",
     "byte_lm_distribution": "llm_from_scratch.model.byte_lm",
     "byte_windows": "llm_from_scratch.model.byte_lm",
+    "cache_bytes": "llm_from_scratch.model.account",
     "causal_mask": "llm_from_scratch.model.attention",
     "check_range": "llm_from_scratch.model.embedding",
     "check_weights": "llm_from_scratch.model.transformer",
     "config_from_hf": "llm_from_scratch.model.hf_config",
     "config_to_hf": "llm_from_scratch.model.hf_config",
+    "count_flops": "llm_from_scratch.model.account",
     "document_mask": "llm_from_scratch.model.attention",
     "find_codes": "llm_from_scratch.model.ngram",
+    "flash_backward": "llm_from_scratch.model.flash",
+    "flash_forward": "llm_from_scratch.model.flash",
+    "forward_flops": "llm_from_scratch.model.account",
     "from_pretrained": "llm_from_scratch.model.hf",
     "gram_codes": "llm_from_scratch.model.ngram",
     "group_size": "llm_from_scratch.model.attention",
@@ -178,14 +225,18 @@ _HOME = {
     "interleaved_to_half": "llm_from_scratch.model.rope",
     "linear_cross_entropy": "llm_from_scratch.model.head",
     "ngram_distribution": "llm_from_scratch.model.ngram",
+    "parameter_count": "llm_from_scratch.model.account",
     "rope_frequencies": "llm_from_scratch.model.rope",
     "save_pretrained": "llm_from_scratch.model.hf",
+    "saved_bytes": "llm_from_scratch.model.account",
     "scaled_dot_product_attention": "llm_from_scratch.model.attention",
     "silu": "llm_from_scratch.model.layers",
     "sinusoidal_positions": "llm_from_scratch.model.rope",
     "softmax": "llm_from_scratch.model.attention",
     "swiglu_width": "llm_from_scratch.model.layers",
     "train_byte_lm": "llm_from_scratch.model.byte_lm",
+    "training_flops": "llm_from_scratch.model.account",
+    "training_memory": "llm_from_scratch.model.account",
 }
 
 
