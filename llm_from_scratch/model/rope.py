@@ -5,7 +5,7 @@ Half-split layout as in Hugging Face files: component i turns with i + D/2.
 """
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -102,7 +102,9 @@ class RotaryEmbedding(nn.Module):
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
 
-    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+    def _apply(
+        self, fn: Callable[..., Any], recurse: bool = True
+    ) -> "RotaryEmbedding":
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._fill(self.cos.device)  # moved, but never cast nor left empty
         return self
