@@ -142,7 +142,12 @@ def from_pretrained(
     stored = _open_weights(folder)
     shapes = {key: list(t.shape) for key, t in model.state_dict().items()}
     _check_tensors(folder, stored, shapes, config)
-    dtype = _common_dtype(folder, stored) if dtype is None else dtype
+    dtypes = _stored_dtypes(folder, stored)
+    if dtype is None and len(dtypes) > 1:
+        raise ValueError(
+            f"{folder} mixes {', '.join(sorted(map(str, dtypes)))}: pass dtype"
+        )
+    dtype = dtypes.pop() if dtype is None else dtype
     state: dict[str, Tensor] = {}
     for key in shapes:
         if key == _HEAD and config.tie_word_embeddings:
@@ -266,16 +271,16 @@ def _check_constants(
             )
 
 
-def _common_dtype(folder: Path, stored: Mapping[str, Any]) -> torch.dtype:
-    """The dtype of all tensors. ValueError if there are several, or codes."""
+def _stored_dtypes(folder: Path, stored: Mapping[str, Any]) -> set[torch.dtype]:
+    """The dtypes of all weights. ValueError for codes of a quantizer."""
     found = {
         file.get_slice(key).get_dtype()
         for key, file in stored.items()
         if not key.endswith(_FREQUENCIES)
     }
-    if len(found) != 1 or not found <= _DTYPES.keys():
+    if odd := sorted(found - _DTYPES.keys()):
         raise ValueError(
-            f"the weights in {folder} are {', '.join(sorted(found))}: give "
-            "dtype to convert floats; codes of a quantizer are not supported"
+            f"{folder} holds weights of type {', '.join(odd)}: only floats "
+            f"are supported ({', '.join(_DTYPES)}), no quantized codes"
         )
-    return _DTYPES[found.pop()]
+    return {_DTYPES[name] for name in found}

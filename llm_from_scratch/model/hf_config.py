@@ -25,11 +25,18 @@ _SIZES = (
     "num_attention_heads",
 )
 _OWN_DEFAULTS: dict[str, dict[str, Any]] = {  # what an absent key means
-    "llama": {"max_position_embeddings": 2048, "head_dim": None},
-    "qwen3": {"max_position_embeddings": 32768, "head_dim": 128},
+    "llama": {
+        "max_position_embeddings": 2048,
+        "num_key_value_heads": None,
+        "head_dim": None,
+    },
+    "qwen3": {
+        "max_position_embeddings": 32768,
+        "num_key_value_heads": 32,
+        "head_dim": 128,
+    },
 }
 _DEFAULTS = {
-    "num_key_value_heads": None,
     "rms_norm_eps": 1e-6,
     "tie_word_embeddings": False,
     "bos_token_id": None,
@@ -121,8 +128,8 @@ def config_to_hf(config: ModelConfig, dtype: torch.dtype) -> dict[str, Any]:
         "model_type": config.model_type,
         "dtype": str(dtype).removeprefix("torch."),
         **{key: getattr(config, key) for key in _SIZES},
-        **{key: getattr(config, key) for key in (*_DEFAULTS, "head_dim")},
-        "max_position_embeddings": config.max_position_embeddings,
+        **{key: getattr(config, key) for key in _DEFAULTS},
+        **{key: getattr(config, key) for key in _OWN_DEFAULTS["llama"]},
         "eos_token_id": list(eos) if isinstance(eos, tuple) else eos,
         "hidden_act": "silu",
         "attention_bias": False,
