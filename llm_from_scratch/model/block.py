@@ -7,9 +7,10 @@ Axes: B batch, T tokens, C width, D head width.
 from functools import partial
 
 from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
 from llm_from_scratch.model.attention import Attention, Cache
 from llm_from_scratch.model.layers import RMSNorm, SwiGLU
-from torch import Tensor, nn
 
 __all__ = [
     "TransformerBlock",

@@ -7,8 +7,9 @@ Axes: ``...`` any leading axes, usually (B, T); C width; M hidden width.
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from llm_from_scratch.model.embedding import Linear
 from torch import Tensor, nn
+
+from llm_from_scratch.model.embedding import Linear
 
 __all__ = [
     "RMSNorm",
