@@ -43,36 +43,6 @@ def softmax(x: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
     return (e / e.sum(dim, keepdim=True).clamp(min=1)).to(x.dtype)
 
 
-def causal_mask(
-    num_queries: int,
-    num_keys: int | None = None,
-    *,
-    device: torch.device | str | None = None,
-) -> Bool[Tensor, "T S"]:
-    """Which keys each query may read: those at or before its own place.
-
-    The queries are the last T of S places (S = T if None), as when new
-    tokens meet a cache: key s is open to query t if s <= t + S - T.
-    """
-    num_keys = num_queries if num_keys is None else num_keys
-    all_open = torch.ones(
-        num_queries, num_keys, dtype=torch.bool, device=device
-    )
-    return all_open.tril(num_keys - num_queries)
-
-
-def document_mask(
-    document_ids: Int[Tensor, "B T"],
-) -> Bool[Tensor, "B 1 T T"]:
-    """Causal mask for texts packed in one row: read your own document only.
-
-    `document_ids` numbers the document of each token. The axis of length 1
-    stands for the heads.
-    """
-    same = document_ids[:, None, :, None] == document_ids[:, None, None, :]
-    return same & causal_mask(same.shape[-1], device=same.device)
-
-
 def scaled_dot_product_attention(
     q: Float[Tensor, "... T D"],
     k: Float[Tensor, "... S D"],
@@ -83,8 +53,8 @@ def scaled_dot_product_attention(
     """softmax(q k^T / sqrt(D)) v, written out; O(T S) memory.
 
     mask: True = may attend, broadcast to (..., T, S); a query that may read
-    nothing gets zeros. is_causal as in PyTorch: key s is open to query t if
-    s <= t, which for T != S is not `causal_mask`. If k and v have fewer
+    nothing gets zeros. is_causal as in PyTorch: key i is open to query t if
+    i <= t, which for T != S is not `causal_mask`. If k and v have fewer
     heads (axis -3) than q, groups share them. Source: vaswani2017attention.
     """
     if q.dim() > 2 and q.shape[-3] != k.shape[-3]:
@@ -113,8 +83,38 @@ def group_size(num_heads: int, num_kv_heads: int) -> int:
     return num_heads // num_kv_heads
 
 
-# Up to this many keys, training on a CPU is faster with two matrix products
-# and a softmax than with PyTorch's fused kernel.
+def causal_mask(
+    num_queries: int,
+    num_keys: int | None = None,
+    *,
+    device: torch.device | str | None = None,
+) -> Bool[Tensor, "T S"]:
+    """Which keys each query may read: those at or before its own place.
+
+    The queries are the last T of S places (S = T if None), as when new
+    tokens meet a cache: key i is open to query t if i <= t + S - T.
+    """
+    num_keys = num_queries if num_keys is None else num_keys
+    all_open = torch.ones(
+        num_queries, num_keys, dtype=torch.bool, device=device
+    )
+    return all_open.tril(num_keys - num_queries)
+
+
+def document_mask(
+    document_ids: Int[Tensor, "B T"],
+) -> Bool[Tensor, "B 1 T T"]:
+    """Causal mask for texts packed in one row: read your own document only.
+
+    `document_ids` numbers the document of each token. The axis of length 1
+    stands for the heads.
+    """
+    same = document_ids[:, None, :, None] == document_ids[:, None, None, :]
+    return same & causal_mask(same.shape[-1], device=same.device)
+
+
+# Training on a CPU in bfloat16, two matrix products and a softmax are faster
+# than PyTorch's fused kernel up to this many keys. In float32 they never are.
 PLAIN_MAX_KEYS = 512
 
 
@@ -128,12 +128,13 @@ def attend(
     """`scaled_dot_product_attention`, by the fastest way at hand.
 
     PyTorch's fused kernel, or plain matrix products when training on a CPU
-    with at most `PLAIN_MAX_KEYS` keys.
+    in bfloat16 with at most `PLAIN_MAX_KEYS` keys.
     """
     groups, keys = k.shape[1:3]
     repeats = group_size(q.shape[1], groups)
     train = torch.is_grad_enabled() and q.requires_grad
-    if train and q.device.type == "cpu" and 0 < keys <= PLAIN_MAX_KEYS:
+    short = 0 < keys <= PLAIN_MAX_KEYS and q.dtype == torch.bfloat16
+    if train and short and q.device.type == "cpu":
         return _plain(q, k, v, mask, is_causal)
     one_mask = mask is None or mask.dim() < 3 or mask.shape[-3] == 1
     if repeats > 1 and q.shape[2] == 1 and one_mask and not is_causal:

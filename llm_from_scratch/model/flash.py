@@ -51,7 +51,7 @@ def flash_forward(
     """Attention by online softmax; also ln sum exp(scores) of each query.
 
     Computes in float32 or wider, and keeps the log-sum-exp so. is_causal
-    opens key s to query t if s <= t. Source: dao2022flashattention.
+    opens key i to query t if i <= t. Source: dao2022flashattention.
     """
     wide = torch.promote_types(q.dtype, torch.float32)
     y = q.new_empty(*q.shape[:-1], v.shape[-1])
@@ -68,9 +68,9 @@ def flash_forward(
             scores = _scores(q_tile, k_tile, rows, cols, is_causal)
             new_top = torch.maximum(top, scores.amax(-1, keepdim=True))
             e = (scores - new_top).exp_()
-            fade = (top - new_top).exp_()
-            total = total * fade + e.sum(-1, keepdim=True)
-            out = out * fade + e @ v_tile
+            shrink = (top - new_top).exp_()
+            total = total * shrink + e.sum(-1, keepdim=True)
+            out = out * shrink + e @ v_tile
             top = new_top
         y[..., rows, :] = out / total.clamp(min=1)  # below 1: no keys at all
         lse[..., rows] = (top + total.log()).squeeze(-1)
