@@ -17,7 +17,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from llm_from_scratch.model.attention import PLAIN_MAX_KEYS
 from llm_from_scratch.model.config import ModelConfig
 
 __all__ = [
@@ -101,48 +100,42 @@ def forward_flops(
     )
 
 
-def training_flops(config: ModelConfig, batch_size: int, length: int) -> int:
-    """Forward and backward together: three times the forward pass.
+def training_flops(
+    config: ModelConfig, batch_size: int, length: int, *, fused: bool = True
+) -> int:
+    """Forward and backward pass together: three times the forward pass.
 
     Each product y = x W has two in its backward pass, for the gradients of
-    x and of W. A fused attention kernel that computes its scores anew does
-    4HD operations more for each pair, half of a forward pass of the scores.
+    x and of W. A fused attention kernel computes its scores once more:
+    `fused` adds half a forward pass of the scores. Source: dao2022flash.
     """
-    return 3 * forward_flops(config, batch_size, length).total
+    forward = forward_flops(config, batch_size, length)
+    return 3 * forward.total + (forward.scores // 2 if fused else 0)
 
 
 def activation_bytes(
-    config: ModelConfig, batch_size: int, length: int
+    config: ModelConfig, batch_size: int, length: int, *, fused: bool = True
 ) -> Parts:
     """Bytes that a float32 forward pass keeps for its backward pass.
 
-    What our layers save, cross-entropy included. Up to `PLAIN_MAX_KEYS`
-    tokens attention keeps its T x T weights; beyond, the fused kernel keeps
-    its output and one number a query. Source: korthikanti2023reducing.
+    What our layers save, with the cross-entropy. A fused attention kernel
+    keeps its output and one number for each query; otherwise the T x T
+    weights of each head are kept, and a mask. Source: korthikanti2023reducing.
     """
     c, tokens = config, batch_size * length
-    q, k = (
-        c.num_attention_heads * c.head_dim,
-        c.num_key_value_heads * c.head_dim,
-    )
+    heads, groups = c.num_attention_heads, c.num_key_value_heads
+    q, k = heads * c.head_dim, groups * c.head_dim
     # A norm keeps its input, the normalized vector, its scale, its output.
     norm = 3 * c.hidden_size + 1
-    qk_norm = 2 * (q + k) + c.num_attention_heads + c.num_key_value_heads
-    norms = c.num_hidden_layers * (2 * norm + qk_norm * c.qk_norm) + norm
-    plain = length <= PLAIN_MAX_KEYS
-    # Plain: the weights of all keys. Fused: the output, and one number.
-    score = (
-        c.num_attention_heads * length if plain else (q + c.num_attention_heads)
-    )
-    mask = c.num_hidden_layers * length**2 if plain else 0  # of bool
-    tables = 4 * length * c.head_dim
+    qk_norm = (2 * (q + k) + heads + groups) if c.qk_norm else 0
     each = 4 * tokens * c.num_hidden_layers
+    mask = c.num_hidden_layers * length**2  # one byte for each pair
     return Parts(
-        embedding=8 * tokens + tables,  # ids are int64
+        embedding=8 * tokens + 4 * length * c.head_dim,  # ids, RoPE's tables
         projections=each * 2 * (q + k),
-        scores=each * score + mask,
+        scores=each * (q + heads) if fused else each * heads * length + mask,
         mlp=each * 4 * c.intermediate_size,
-        norms=4 * tokens * norms,
+        norms=each * (2 * norm + qk_norm) + 4 * tokens * norm,
         head=4 * tokens * c.vocab_size + 8 * tokens + 4,
     )
 

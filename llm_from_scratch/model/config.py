@@ -2,7 +2,7 @@
 """What makes one decoder differ from another, by the names of HF files."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "MODEL_TYPES",
@@ -11,6 +11,10 @@ __all__ = [
 
 
 MODEL_TYPES = ("llama", "qwen3")
+if TYPE_CHECKING:
+    _Filled = int  # what a reader of the configuration finds
+else:
+    _Filled = int | None  # what its maker may give
 _SIZES = (
     "vocab_size",
     "hidden_size",
@@ -38,8 +42,8 @@ class ModelConfig:
     intermediate_size: int
     num_hidden_layers: int
     num_attention_heads: int
-    num_key_value_heads: int = None  # type: ignore[assignment]
-    head_dim: int = None  # type: ignore[assignment]
+    num_key_value_heads: _Filled = None  # type: ignore[assignment]
+    head_dim: _Filled = None  # type: ignore[assignment]
     max_position_embeddings: int = 2048
     rope_theta: float = 10000.0
     rms_norm_eps: float = 1e-6

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -34,6 +34,7 @@ _OURS = (_CONFIG, _INDEX, "tokenizer.json", "generation_config.json")
 _HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 
 
+@runtime_checkable
 class SavesHF(Protocol):
     """A tokenizer that can write a tokenizer.json."""
 
