@@ -23,6 +23,7 @@ class TransformerBlock(nn.Module):
     (B, T, C) in, (B, T, C) out. `rotation` is RoPE's (cos, sin) of the
     tokens' places, `mask` and `cache` go to the attention as they are.
     `qk_norm` puts an RMSNorm on the queries and keys of each head.
+    Sources: xiong2020layer, touvron2023llama.
     """
 
     def __init__(

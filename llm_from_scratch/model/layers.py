@@ -54,6 +54,7 @@ class RMSNorm(nn.Module):
         return self.weight * normed.to(x.dtype)
 
     def extra_repr(self) -> str:
+        """Sizes, for `print(model)`."""
         return f"{self.weight.shape[0]}, eps={self.eps}"
 
 
