@@ -1,7 +1,7 @@
 # Generated from chapters/09_meaning_and_place.md by `make export`. Do not edit.
 """Place as an angle: rotary position embedding, and the sinusoids before it.
 
-Half-split layout as in Hugging Face files: component i turns with i + D/2.
+Half-split layout as in Hugging Face files: component j turns with j + D/2.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ __all__ = [
 def rope_frequencies(
     head_dim: int, theta: float = 10000.0, *, device: Any = None
 ) -> Float[Tensor, " half"]:
-    """Angle per place of each pair: theta ** (-2i / head_dim), in radians.
+    """Radians per place of each pair: theta ** (-2j / head_dim).
 
     Computed in float32, step by step as `transformers` does, so that tables
     agree to the last bit. ValueError if head_dim is odd or not positive, or
@@ -44,12 +44,60 @@ def rope_frequencies(
     return 1.0 / theta ** (pairs / head_dim)
 
 
+def sinusoidal_positions(
+    max_seq_len: int, dim: int
+) -> Float[Tensor, "max_seq_len dim"]:
+    """Sines (even columns) and cosines (odd) of each place, to be added.
+
+    Columns 2j and 2j+1 turn by 10000 ** (-2j / dim) radians per place.
+    ValueError if dim is odd. Source: vaswani2017attention.
+    """
+    freq = rope_frequencies(dim).double()
+    angles = torch.arange(max_seq_len).double()[:, None] * freq
+    pairs = torch.stack((angles.sin(), angles.cos()), dim=-1)
+    return pairs.flatten(1).float()
+
+
+def interleaved_to_half(
+    x: Float[Tensor, "..."], head_dim: int, dim: int = 0
+) -> Float[Tensor, "..."]:
+    """Reorder pairs (2j, 2j+1) of each head to (j, j + head_dim/2).
+
+    `dim` is the axis of heads times head_dim: 0, the rows, for the weight or
+    bias of a query or key projection; -1 for vectors. ValueError if the axis
+    is no multiple of an even head_dim.
+    """
+    return _reorder(x, head_dim, dim, (-1, 2))
+
+
+def half_to_interleaved(
+    x: Float[Tensor, "..."], head_dim: int, dim: int = 0
+) -> Float[Tensor, "..."]:
+    """Undo `interleaved_to_half`."""
+    return _reorder(x, head_dim, dim, (2, -1))
+
+
+def _reorder(
+    x: Tensor, head_dim: int, dim: int, grid: tuple[int, int]
+) -> Tensor:
+    size = x.shape[dim]
+    if head_dim < 2 or head_dim % 2 or size % head_dim:
+        raise ValueError(
+            f"axis {dim} of {size} is not made of heads of even width; "
+            f"got head_dim {head_dim}"
+        )
+    order = torch.arange(head_dim).view(grid).T.flatten()
+    starts = torch.arange(0, size, head_dim)
+    index = (starts[:, None] + order).flatten().to(x.device)
+    return x.index_select(dim, index)
+
+
 def apply_rotary(
     x: Float[Tensor, "*B T D"],
     cos: Float[Tensor, "*P T half"],
     sin: Float[Tensor, "*P T half"],
 ) -> Float[Tensor, "*B T D"]:
-    """Turn each pair (i, i + D/2) of x by the angle of its place.
+    """Turn each pair (j, j + D/2) of x by the angle of its place.
 
     cos and sin come from `RotaryEmbedding.tables`; their leading axes stand
     for the first axes of x, and what is missing before T broadcasts (heads).
@@ -124,51 +172,3 @@ class RotaryEmbedding(nn.Module):
         self, x: Float[Tensor, "*B T D"], positions: Int[Tensor, "*P T"]
     ) -> Float[Tensor, "*B T D"]:
         return apply_rotary(x, *self.tables(positions, x.dtype))
-
-
-def interleaved_to_half(
-    x: Float[Tensor, "..."], head_dim: int, dim: int = 0
-) -> Float[Tensor, "..."]:
-    """Reorder pairs (2i, 2i+1) of each head to (i, i + head_dim/2).
-
-    `dim` is the axis of heads times head_dim: 0, the rows, for the weight or
-    bias of a query or key projection; -1 for vectors. ValueError if the axis
-    is no multiple of an even head_dim.
-    """
-    return _reorder(x, head_dim, dim, (-1, 2))
-
-
-def half_to_interleaved(
-    x: Float[Tensor, "..."], head_dim: int, dim: int = 0
-) -> Float[Tensor, "..."]:
-    """Undo `interleaved_to_half`."""
-    return _reorder(x, head_dim, dim, (2, -1))
-
-
-def _reorder(
-    x: Tensor, head_dim: int, dim: int, grid: tuple[int, int]
-) -> Tensor:
-    size = x.shape[dim]
-    if head_dim < 2 or head_dim % 2 or size % head_dim:
-        raise ValueError(
-            f"axis {dim} of {size} is not made of heads of even width; "
-            f"got head_dim {head_dim}"
-        )
-    order = torch.arange(head_dim).view(grid).T.flatten()
-    starts = torch.arange(0, size, head_dim)
-    index = (starts[:, None] + order).flatten().to(x.device)
-    return x.index_select(dim, index)
-
-
-def sinusoidal_positions(
-    max_seq_len: int, dim: int
-) -> Float[Tensor, "max_seq_len dim"]:
-    """Sines (even columns) and cosines (odd) of each place, to be added.
-
-    Column 2i turns by 10000 ** (-2i / dim) radians per place. ValueError if
-    dim is odd. Source: vaswani2017attention.
-    """
-    freq = rope_frequencies(dim).double()
-    angles = torch.arange(max_seq_len).double()[:, None] * freq
-    pairs = torch.stack((angles.sin(), angles.cos()), dim=-1)
-    return pairs.flatten(1).float()
