@@ -107,10 +107,70 @@ def training_flops(
 
     Each product y = x W has two in its backward pass, for the gradients of
     x and of W. A fused attention kernel computes its scores once more:
-    `fused` adds half a forward pass of the scores. Source: dao2022flash.
+    `fused` adds half a forward pass of them. Source: dao2022flashattention.
     """
     forward = forward_flops(config, batch_size, length)
     return 3 * forward.total + (forward.scores // 2 if fused else 0)
+
+
+_ATEN = torch.ops.aten
+_CPU_ATTENTION = _ATEN._scaled_dot_product_flash_attention_for_cpu
+_CPU_ATTENTION_BACKWARD = (
+    _ATEN._scaled_dot_product_flash_attention_for_cpu_backward
+)
+
+
+def count_flops(function: Callable[[], Any]) -> int:
+    """Run `function`; count the operations of all matrix products in it.
+
+    PyTorch's counter, taught the fused attention of CPUs, which it does not
+    know: 2 products forward, 5 backward. Scalar loops are not counted.
+    """
+
+    def products(number: int) -> Callable[..., int]:
+        def flops(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
+            batch, heads, queries, width = q
+            return number * 2 * batch * heads * queries * k[-2] * width
+
+        return flops
+
+    def backward(grad: Any, *tensors: Any, **named: Any) -> int:
+        return products(5)(*tensors, **named)
+
+    known: Mapping[Any, Any] = {
+        _CPU_ATTENTION: products(2),
+        _CPU_ATTENTION_BACKWARD: backward,
+    }
+    with FlopCounterMode(display=False, custom_mapping=dict(known)) as counter:
+        function()
+    return counter.get_total_flops()
+
+
+def saved_bytes(model: nn.Module, function: Callable[[], Any]) -> int:
+    """Run `function`; add up what autograd keeps, without the weights.
+
+    Each storage counts once, however many operations look at it.
+    """
+    known = {_address(t) for t in model.parameters()}
+    kept: list[Tensor] = []  # alive, so that no address is used twice
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        result = function()  # the graph must live while we count
+    sizes = {_address(t): t.untyped_storage().nbytes() for t in kept}
+    del result
+    return sum(size for at, size in sizes.items() if at not in known)
+
+
+def _address(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _is(value: Any) -> bool:
+    return isinstance(value, Tensor)
 
 
 def activation_bytes(
@@ -178,66 +238,6 @@ def cache_bytes(
     width = config.num_key_value_heads * config.head_dim
     each = 2 * config.num_hidden_layers * width * bytes_each
     return batch_size * length * each
-
-
-_ATEN = torch.ops.aten
-_CPU_ATTENTION = _ATEN._scaled_dot_product_flash_attention_for_cpu
-_CPU_ATTENTION_BACKWARD = (
-    _ATEN._scaled_dot_product_flash_attention_for_cpu_backward
-)
-
-
-def count_flops(function: Callable[[], Any]) -> int:
-    """Run `function`; count the operations of all matrix products in it.
-
-    PyTorch's counter, taught the fused attention of CPUs, which it does not
-    know: 2 products forward, 5 backward. Scalar loops are not counted.
-    """
-
-    def products(number: int) -> Callable[..., int]:
-        def flops(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
-            batch, heads, queries, width = q
-            return number * 2 * batch * heads * queries * k[-2] * width
-
-        return flops
-
-    def backward(grad: Any, *tensors: Any, **named: Any) -> int:
-        return products(5)(*tensors, **named)
-
-    known: Mapping[Any, Any] = {
-        _CPU_ATTENTION: products(2),
-        _CPU_ATTENTION_BACKWARD: backward,
-    }
-    with FlopCounterMode(display=False, custom_mapping=dict(known)) as counter:
-        function()
-    return counter.get_total_flops()
-
-
-def saved_bytes(model: nn.Module, function: Callable[[], Any]) -> int:
-    """Run `function`; add up what autograd keeps, without the weights.
-
-    Each storage counts once, however many operations look at it.
-    """
-    known = {_address(t) for t in model.parameters()}
-    kept: list[Tensor] = []  # alive, so that no address is used twice
-
-    def pack(tensor: Tensor) -> Tensor:
-        kept.append(tensor)
-        return tensor
-
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
-        result = function()  # the graph must live while we count
-    sizes = {_address(t): t.untyped_storage().nbytes() for t in kept}
-    del result
-    return sum(size for at, size in sizes.items() if at not in known)
-
-
-def _address(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
-
-
-def _is(value: Any) -> bool:
-    return isinstance(value, Tensor)
 
 
 class PeakMemory(TorchDispatchMode):
