@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from llm_from_scratch.infer.cache import (
         padded_positions as padded_positions,
     )
+    from llm_from_scratch.infer.compiled import (
+        CompiledDecoder as CompiledDecoder,
+    )
+    from llm_from_scratch.infer.compiled import StaticCache as StaticCache
+    from llm_from_scratch.infer.compiled import (
+        has_cpp_compiler as has_cpp_compiler,
+    )
+    from llm_from_scratch.infer.compiled import static_mask as static_mask
     from llm_from_scratch.infer.generate import EndTokens as EndTokens
     from llm_from_scratch.infer.generate import Sampling as Sampling
     from llm_from_scratch.infer.generate import next_logits as next_logits
@@ -23,29 +31,37 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CacheSizes",
+    "CompiledDecoder",
     "EndTokens",
     "KVCache",
     "Sampling",
+    "StaticCache",
+    "has_cpp_compiler",
     "next_logits",
     "next_token_probabilities",
     "pad_left",
     "padded_mask",
     "padded_positions",
     "real_tokens",
+    "static_mask",
     "with_room",
 ]
 
 _HOME = {
     "CacheSizes": "llm_from_scratch.infer.cache",
+    "CompiledDecoder": "llm_from_scratch.infer.compiled",
     "EndTokens": "llm_from_scratch.infer.generate",
     "KVCache": "llm_from_scratch.infer.cache",
     "Sampling": "llm_from_scratch.infer.generate",
+    "StaticCache": "llm_from_scratch.infer.compiled",
+    "has_cpp_compiler": "llm_from_scratch.infer.compiled",
     "next_logits": "llm_from_scratch.infer.generate",
     "next_token_probabilities": "llm_from_scratch.infer.generate",
     "pad_left": "llm_from_scratch.infer.generate",
     "padded_mask": "llm_from_scratch.infer.cache",
     "padded_positions": "llm_from_scratch.infer.cache",
     "real_tokens": "llm_from_scratch.infer.generate",
+    "static_mask": "llm_from_scratch.infer.compiled",
     "with_room": "llm_from_scratch.infer.generate",
 }
 
