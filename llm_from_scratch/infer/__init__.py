@@ -19,15 +19,16 @@ if TYPE_CHECKING:
         has_cpp_compiler as has_cpp_compiler,
     )
     from llm_from_scratch.infer.compiled import static_mask as static_mask
-    from llm_from_scratch.infer.generate import EndTokens as EndTokens
-    from llm_from_scratch.infer.generate import Sampling as Sampling
-    from llm_from_scratch.infer.generate import next_logits as next_logits
-    from llm_from_scratch.infer.generate import (
+    from llm_from_scratch.infer.generation import EndTokens as EndTokens
+    from llm_from_scratch.infer.generation import Sampling as Sampling
+    from llm_from_scratch.infer.generation import generate as generate
+    from llm_from_scratch.infer.generation import next_logits as next_logits
+    from llm_from_scratch.infer.generation import (
         next_token_probabilities as next_token_probabilities,
     )
-    from llm_from_scratch.infer.generate import pad_left as pad_left
-    from llm_from_scratch.infer.generate import real_tokens as real_tokens
-    from llm_from_scratch.infer.generate import with_room as with_room
+    from llm_from_scratch.infer.generation import pad_left as pad_left
+    from llm_from_scratch.infer.generation import real_tokens as real_tokens
+    from llm_from_scratch.infer.generation import with_room as with_room
 
 __all__ = [
     "CacheSizes",
@@ -36,6 +37,7 @@ __all__ = [
     "KVCache",
     "Sampling",
     "StaticCache",
+    "generate",
     "has_cpp_compiler",
     "next_logits",
     "next_token_probabilities",
@@ -50,19 +52,20 @@ __all__ = [
 _HOME = {
     "CacheSizes": "llm_from_scratch.infer.cache",
     "CompiledDecoder": "llm_from_scratch.infer.compiled",
-    "EndTokens": "llm_from_scratch.infer.generate",
+    "EndTokens": "llm_from_scratch.infer.generation",
     "KVCache": "llm_from_scratch.infer.cache",
-    "Sampling": "llm_from_scratch.infer.generate",
+    "Sampling": "llm_from_scratch.infer.generation",
     "StaticCache": "llm_from_scratch.infer.compiled",
+    "generate": "llm_from_scratch.infer.generation",
     "has_cpp_compiler": "llm_from_scratch.infer.compiled",
-    "next_logits": "llm_from_scratch.infer.generate",
-    "next_token_probabilities": "llm_from_scratch.infer.generate",
-    "pad_left": "llm_from_scratch.infer.generate",
+    "next_logits": "llm_from_scratch.infer.generation",
+    "next_token_probabilities": "llm_from_scratch.infer.generation",
+    "pad_left": "llm_from_scratch.infer.generation",
     "padded_mask": "llm_from_scratch.infer.cache",
     "padded_positions": "llm_from_scratch.infer.cache",
-    "real_tokens": "llm_from_scratch.infer.generate",
+    "real_tokens": "llm_from_scratch.infer.generation",
     "static_mask": "llm_from_scratch.infer.compiled",
-    "with_room": "llm_from_scratch.infer.generate",
+    "with_room": "llm_from_scratch.infer.generation",
 }
 
 

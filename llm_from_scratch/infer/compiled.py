@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from llm_from_scratch.infer.generate import EndTokens, Sampling, with_room
+from llm_from_scratch.infer.generation import EndTokens, Sampling, with_room
 
 __all__ = [
     "CompiledDecoder",

@@ -54,57 +54,54 @@ class ModelConfig:
     pad_token_id: int | None = None
 
     def __post_init__(self) -> None:
-        self._fill_in()
+        _fill_in(self)
         for name in _SIZES:
             _check_size(name, getattr(self, name))
-        self._check_heads()
         for name in ("rope_theta", "rms_norm_eps"):
             _check_positive(name, getattr(self, name))
+        _check_heads(self)
         if self.model_type not in MODEL_TYPES:
             raise ValueError(
                 f"model_type must be one of {', '.join(MODEL_TYPES)}, got "
                 f"{self.model_type!r}"
-            )
-        if not isinstance(self.tie_word_embeddings, bool):
-            raise ValueError(
-                "tie_word_embeddings must be True or False, got "
-                f"{self.tie_word_embeddings!r}"
-            )
-
-    def _fill_in(self) -> None:
-        """Replace None by what it means; a frozen instance needs a detour."""
-        heads = self.num_attention_heads
-        _check_size("num_attention_heads", heads)
-        if self.num_key_value_heads is None:
-            object.__setattr__(self, "num_key_value_heads", heads)
-        if self.head_dim is None:
-            _check_size("hidden_size", self.hidden_size)
-            if self.hidden_size % heads:
-                raise ValueError(
-                    f"hidden_size {self.hidden_size} is not divisible by "
-                    f"num_attention_heads {heads}: change one, or give "
-                    "head_dim"
-                )
-            object.__setattr__(self, "head_dim", self.hidden_size // heads)
-
-    def _check_heads(self) -> None:
-        heads, groups = self.num_attention_heads, self.num_key_value_heads
-        if heads % groups:
-            raise ValueError(
-                f"num_attention_heads {heads} is not divisible by "
-                f"num_key_value_heads {groups}: each key head must serve "
-                "the same number of query heads"
-            )
-        if self.head_dim % 2:
-            raise ValueError(
-                "head_dim must be even, since RoPE turns pairs, got "
-                f"{self.head_dim}"
             )
 
     @property
     def qk_norm(self) -> bool:
         """Whether queries and keys are normalized before they turn."""
         return self.model_type == "qwen3"
+
+
+def _fill_in(config: ModelConfig) -> None:
+    """Replace None by what it means; a frozen instance needs a detour."""
+    heads, width = config.num_attention_heads, config.hidden_size
+    _check_size("num_attention_heads", heads)
+    _check_size("hidden_size", width)
+    if config.num_key_value_heads is None:
+        object.__setattr__(config, "num_key_value_heads", heads)
+    if config.head_dim is None:
+        if width % heads:
+            raise ValueError(
+                f"hidden_size {width} is not divisible by "
+                f"num_attention_heads {heads}: change one, or give head_dim"
+            )
+        object.__setattr__(config, "head_dim", width // heads)
+
+
+def _check_heads(config: ModelConfig) -> None:
+    """Heads share keys evenly, and their width is made of pairs."""
+    heads, groups = config.num_attention_heads, config.num_key_value_heads
+    if heads % groups:
+        raise ValueError(
+            f"num_attention_heads {heads} is not divisible by "
+            f"num_key_value_heads {groups}: each key head must serve the "
+            "same number of query heads"
+        )
+    if config.head_dim % 2:
+        raise ValueError(
+            "head_dim must be even, since RoPE turns pairs, got "
+            f"{config.head_dim}"
+        )
 
 
 def _check_size(name: str, value: Any) -> None:

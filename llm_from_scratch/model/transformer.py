@@ -108,26 +108,26 @@ class TransformerLM(nn.Module):
         _check_input(self, input_ids)
         x = self.model.embed_tokens(input_ids)
         if positions is None:
-            positions = self._next_positions(input_ids, cache)
+            positions = _next_positions(self, input_ids, cache)
         rotation = self.model.rotary.tables(positions, x.dtype)
         for layer in self.model.layers:
             x = layer(x, rotation, mask, cache)
         return self.model.norm(x)
 
-    def _next_positions(
-        self, input_ids: Tensor, cache: Cache | None
-    ) -> Int[Tensor, " T"]:
-        """Places of new tokens, which follow those in the cache."""
-        past = int(getattr(cache, "length", 0))
-        stop = past + input_ids.shape[1]
-        limit = self.config.max_position_embeddings
-        if stop > limit:
-            raise ValueError(
-                f"{past} tokens in the cache and {input_ids.shape[1]} new ones "
-                f"need {stop} places, this model has {limit} "
-                "(max_position_embeddings): shorten the text"
-            )
-        return torch.arange(past, stop, device=input_ids.device)
+
+def _next_positions(
+    model: TransformerLM, input_ids: Tensor, cache: Cache | None
+) -> Int[Tensor, " T"]:
+    """Places of new tokens, which follow those in the cache."""
+    past, new = int(getattr(cache, "length", 0)), input_ids.shape[1]
+    limit = model.config.max_position_embeddings
+    if past + new > limit:
+        raise ValueError(
+            f"{past} tokens in the cache and {new} new ones need "
+            f"{past + new} places, this model has {limit} "
+            "(max_position_embeddings): shorten the text"
+        )
+    return torch.arange(past, past + new, device=input_ids.device)
 
 
 def _check_input(model: TransformerLM, input_ids: Tensor) -> None:
