@@ -43,6 +43,8 @@ _DEFAULTS = {
     "eos_token_id": None,
     "pad_token_id": None,
 }
+
+
 _MUST_BE: dict[str, tuple[Any, ...]] = {  # the values that change nothing
     "hidden_act": ("silu",),
     "attention_bias": (False,),
