@@ -52,8 +52,18 @@ if TYPE_CHECKING:
     from llm_from_scratch.model.embedding import check_range as check_range
     from llm_from_scratch.model.flash import TILE as TILE
     from llm_from_scratch.model.flash import FlashAttention as FlashAttention
+    from llm_from_scratch.model.flash import absorb_tile as absorb_tile
+    from llm_from_scratch.model.flash import check_alike as check_alike
+    from llm_from_scratch.model.flash import constexpr as constexpr
     from llm_from_scratch.model.flash import flash_backward as flash_backward
     from llm_from_scratch.model.flash import flash_forward as flash_forward
+    from llm_from_scratch.model.flash import (
+        flash_forward_triton as flash_forward_triton,
+    )
+    from llm_from_scratch.model.flash import flash_kernel as flash_kernel
+    from llm_from_scratch.model.flash import gpu_kernel as gpu_kernel
+    from llm_from_scratch.model.flash import suits_triton as suits_triton
+    from llm_from_scratch.model.flash import triton as triton
     from llm_from_scratch.model.head import CHUNK as CHUNK
     from llm_from_scratch.model.head import (
         ChunkedCrossEntropy as ChunkedCrossEntropy,
@@ -131,6 +141,7 @@ __all__ = [
     "SwiGLU",
     "TransformerBlock",
     "TransformerLM",
+    "absorb_tile",
     "activation_bytes",
     "apply_rotary",
     "attend",
@@ -139,17 +150,22 @@ __all__ = [
     "byte_windows",
     "cache_bytes",
     "causal_mask",
+    "check_alike",
     "check_range",
     "check_weights",
     "config_from_hf",
     "config_to_hf",
+    "constexpr",
     "count_flops",
     "document_mask",
     "find_codes",
     "flash_backward",
     "flash_forward",
+    "flash_forward_triton",
+    "flash_kernel",
     "forward_flops",
     "from_pretrained",
+    "gpu_kernel",
     "gram_codes",
     "group_size",
     "half_to_interleaved",
@@ -165,10 +181,12 @@ __all__ = [
     "silu",
     "sinusoidal_positions",
     "softmax",
+    "suits_triton",
     "swiglu_width",
     "train_byte_lm",
     "training_flops",
     "training_memory",
+    "triton",
 ]
 
 _HOME = {
@@ -199,6 +217,7 @@ _HOME = {
     "SwiGLU": "llm_from_scratch.model.layers",
     "TransformerBlock": "llm_from_scratch.model.block",
     "TransformerLM": "llm_from_scratch.model.transformer",
+    "absorb_tile": "llm_from_scratch.model.flash",
     "activation_bytes": "llm_from_scratch.model.account",
     "apply_rotary": "llm_from_scratch.model.rope",
     "attend": "llm_from_scratch.model.attention",
@@ -207,17 +226,22 @@ _HOME = {
     "byte_windows": "llm_from_scratch.model.byte_lm",
     "cache_bytes": "llm_from_scratch.model.account",
     "causal_mask": "llm_from_scratch.model.attention",
+    "check_alike": "llm_from_scratch.model.flash",
     "check_range": "llm_from_scratch.model.embedding",
     "check_weights": "llm_from_scratch.model.transformer",
     "config_from_hf": "llm_from_scratch.model.hf_config",
     "config_to_hf": "llm_from_scratch.model.hf_config",
+    "constexpr": "llm_from_scratch.model.flash",
     "count_flops": "llm_from_scratch.model.account",
     "document_mask": "llm_from_scratch.model.attention",
     "find_codes": "llm_from_scratch.model.ngram",
     "flash_backward": "llm_from_scratch.model.flash",
     "flash_forward": "llm_from_scratch.model.flash",
+    "flash_forward_triton": "llm_from_scratch.model.flash",
+    "flash_kernel": "llm_from_scratch.model.flash",
     "forward_flops": "llm_from_scratch.model.account",
     "from_pretrained": "llm_from_scratch.model.hf",
+    "gpu_kernel": "llm_from_scratch.model.flash",
     "gram_codes": "llm_from_scratch.model.ngram",
     "group_size": "llm_from_scratch.model.attention",
     "half_to_interleaved": "llm_from_scratch.model.rope",
@@ -233,10 +257,12 @@ _HOME = {
     "silu": "llm_from_scratch.model.layers",
     "sinusoidal_positions": "llm_from_scratch.model.rope",
     "softmax": "llm_from_scratch.model.attention",
+    "suits_triton": "llm_from_scratch.model.flash",
     "swiglu_width": "llm_from_scratch.model.layers",
     "train_byte_lm": "llm_from_scratch.model.byte_lm",
     "training_flops": "llm_from_scratch.model.account",
     "training_memory": "llm_from_scratch.model.account",
+    "triton": "llm_from_scratch.model.flash",
 }
 
 

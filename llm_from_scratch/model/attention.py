@@ -113,8 +113,8 @@ def document_mask(
     return same & causal_mask(same.shape[-1], device=same.device)
 
 
-# Training on a CPU in bfloat16, two matrix products and a softmax are faster
-# than PyTorch's fused kernel up to this many keys. In float32 they never are.
+# In bfloat16 on a CPU, two matrix products and a softmax are faster than
+# PyTorch's fused kernel up to this many keys, and for a single query always.
 PLAIN_MAX_KEYS = 512
 
 
@@ -127,14 +127,13 @@ def attend(
 ) -> Float[Tensor, "B H T D"]:
     """`scaled_dot_product_attention`, by the fastest way at hand.
 
-    PyTorch's fused kernel, or plain matrix products when training on a CPU
-    in bfloat16 with at most `PLAIN_MAX_KEYS` keys.
+    PyTorch's fused kernel, or plain matrix products where those are faster:
+    in bfloat16 on a CPU, for few keys or a single query.
     """
     groups, keys = k.shape[1:3]
     repeats = group_size(q.shape[1], groups)
-    train = torch.is_grad_enabled() and q.requires_grad
-    short = 0 < keys <= PLAIN_MAX_KEYS and q.dtype == torch.bfloat16
-    if train and short and q.device.type == "cpu":
+    few = 0 < keys <= PLAIN_MAX_KEYS or q.shape[2] == 1
+    if few and q.dtype == torch.bfloat16 and q.device.type == "cpu":
         return _plain(q, k, v, mask, is_causal)
     one_mask = mask is None or mask.dim() < 3 or mask.shape[-3] == 1
     if repeats > 1 and q.shape[2] == 1 and one_mask and not is_causal:

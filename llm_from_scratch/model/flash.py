@@ -5,19 +5,35 @@ Axes: ... any leading axes (texts, heads), T queries, S keys, D and E widths
 of keys and values. Tiles of scores are made, used and forgotten.
 """
 
-from collections.abc import Iterator
-from typing import Any
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, no_type_check
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+try:
+    import triton
+    import triton.language as tl
+    from triton.language import constexpr
+except ImportError:  # comes with PyTorch for GPUs; otherwise it may be absent
+    triton, constexpr = None, int
+
 __all__ = [
     "TILE",
     "FlashAttention",
+    "absorb_tile",
+    "check_alike",
+    "constexpr",
     "flash_backward",
     "flash_forward",
+    "flash_forward_triton",
+    "flash_kernel",
+    "gpu_kernel",
+    "suits_triton",
+    "triton",
 ]
 
 
@@ -126,11 +142,7 @@ class FlashAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        is_causal: bool = False,
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, is_causal: bool = False
     ) -> Tensor:
         """Check the shapes, compute, save what `backward` needs."""
         fits = q.shape[:-2] == k.shape[:-2] == v.shape[:-2]
@@ -139,8 +151,9 @@ class FlashAttention(torch.autograd.Function):
                 f"shapes do not fit: q {tuple(q.shape)}, k {tuple(k.shape)}, "
                 f"v {tuple(v.shape)}; repeat shared heads first"
             )
+        run = flash_forward_triton if suits_triton(q, k, v) else flash_forward
         with torch.autocast(q.device.type, enabled=False):
-            y, lse = flash_forward(q, k, v, is_causal)
+            y, lse = run(q, k, v, is_causal)
         ctx.save_for_backward(q, k, v, y, lse)
         ctx.is_causal = is_causal
         return y
@@ -153,3 +166,131 @@ class FlashAttention(torch.autograd.Function):
         with torch.autocast(q.device.type, enabled=False):
             grads = flash_backward(q, k, v, y, lse, grad, ctx.is_causal)
         return (*grads, None)
+
+
+def gpu_kernel(function: Callable[..., Any]) -> Any:
+    """Compile for the GPU at the first launch; without Triton leave as is."""
+    return function if triton is None else triton.jit(function)
+
+
+@gpu_kernel
+@no_type_check
+def absorb_tile(q, k, v, is_open, scale, top, total, out):
+    """One step of the online softmax: the queries read one tile of keys.
+
+    Of what was read so far, `top` is the largest score of each query, `total`
+    the sum of e = 2^(score - top), `out` the sum of e times the values.
+    """
+    # "ieee": by default float32 would be rounded to the 10 bits of TF32.
+    scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
+    scores = tl.where(is_open, scores, float("-inf"))
+    new_top = tl.maximum(top, tl.max(scores, 1))
+    e = tl.exp2(scores - new_top[:, None])
+    # What was weighed against the old top shrinks by one factor a query.
+    shrink = tl.exp2(top - new_top)
+    total = total * shrink + tl.sum(e, 1)
+    out = out * shrink[:, None]
+    out = tl.dot(e.to(v.dtype), v, out, input_precision="ieee")
+    return new_top, total, out
+
+
+@gpu_kernel
+@no_type_check
+def flash_kernel(
+    q, k, v, y, lse, scale, T, S,
+    D: constexpr, WIDTH: constexpr, ROWS: constexpr, IS_CAUSAL: constexpr,
+):  # fmt: skip
+    """Program i: one tile of the queries of one head, against all its keys."""
+    i, tiles = tl.program_id(0), tl.cdiv(T, ROWS)
+    head = (i // tiles).to(tl.int64)  # places outgrow 32 bits
+    t = i % tiles * ROWS + tl.arange(0, ROWS)
+    d = tl.arange(0, WIDTH)[None, :]
+    # Tiles reach over the edges: there they load zeros and store nothing.
+    row = head * T + t
+    q_at, inside = row[:, None] * D + d, (t[:, None] < T) & (d < D)
+    q_tile = tl.load(q + q_at, inside, other=0.0)
+    top = tl.full((ROWS,), float("-inf"), tl.float32)
+    total = tl.zeros((ROWS,), tl.float32)
+    out = tl.zeros((ROWS, WIDTH), tl.float32)
+    # Under the causal mask no query of this tile reads past the tile's end.
+    stop = tl.minimum(S, (i % tiles + 1) * ROWS) if IS_CAUSAL else S
+    for start in range(0, stop, ROWS):
+        s = start + tl.arange(0, ROWS)
+        at = (head * S + s[:, None]) * D + d
+        exists = (s[:, None] < S) & (d < D)
+        k_tile = tl.load(k + at, exists, other=0.0)
+        v_tile = tl.load(v + at, exists, other=0.0)
+        is_open = (s < S)[None, :]
+        if IS_CAUSAL:  # key 0 is open to all, so `top` is finite from now on
+            is_open = is_open & (s[None, :] <= t[:, None])
+        top, total, out = absorb_tile(
+            q_tile, k_tile, v_tile, is_open, scale, top, total, out
+        )
+    # The largest weight is 1; a total below that means no keys, so no values.
+    total = tl.maximum(total, 1.0)
+    tl.store(y + q_at, out / total[:, None], inside)
+    tl.store(lse + row, top + tl.log2(total), t < T)
+
+
+def check_alike(q: Tensor, k: Tensor, v: Tensor) -> None:
+    """ValueError unless k and v are like q, but for their common length.
+
+    A kernel reads whatever lies at an address, so a wrong shape would not
+    fail, it would give wrong numbers.
+    """
+    wanted = (*q.shape[:-2], k.shape[-2], q.shape[-1])
+    if not k.shape == v.shape == wanted:
+        raise ValueError(
+            f"k and v must have the shape {wanted} to go with q, got "
+            f"{tuple(k.shape)} and {tuple(v.shape)}"
+        )
+    kinds = {f"{x.dtype} on {x.device}" for x in (q, k, v)}
+    known = (torch.float32, torch.float16, torch.bfloat16)
+    if len(kinds) > 1 or q.dtype not in known:
+        raise ValueError(
+            f"q, k and v must be alike and float32, float16 or bfloat16, "
+            f"got {', '.join(sorted(kinds))}"
+        )
+
+
+def flash_forward_triton(
+    q: Float[Tensor, "... T D"],
+    k: Float[Tensor, "... S D"],
+    v: Float[Tensor, "... S D"],
+    is_causal: bool,
+) -> tuple[Float[Tensor, "... T D"], Float[Tensor, "... T"]]:
+    """What `flash_forward` computes, in one kernel on a GPU.
+
+    Any T, S and D, but v as wide as k; float32, float16 or bfloat16, with
+    sums and log-sum-exp in float32. ImportError without Triton; ValueError
+    if q, k and v do not fit. Source: dao2022flashattention.
+    """
+    if triton is None:
+        raise ImportError("Triton is missing; install it: pip install triton")
+    check_alike(q, k, v)
+    q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+    (*heads, T, D), S = q.shape, k.shape[-2]
+    y = torch.empty_like(q)
+    lse = q.new_empty((*heads, T), dtype=torch.float32)
+    # A GPU computes powers of two: log2(e) joins the scale, ln 2 comes last.
+    scale = math.log2(math.e) / D**0.5
+    # A tile's sums must fit into the registers of the threads that share it.
+    tile = 64 if q.itemsize == 2 and D <= 128 else 32
+    programs = math.prod(heads) * triton.cdiv(T, tile)
+    with torch.cuda.device_of(q):  # launch there, not on the current device
+        flash_kernel[(programs,)](
+            q, k, v, y, lse, scale, T, S,
+            D, max(16, triton.next_power_of_2(D)), tile, is_causal,
+        )  # fmt: skip
+    return y, lse * math.log(2)
+
+
+def suits_triton(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """Whether the kernel takes these: on a GPU, v as wide as k, D <= 256."""
+    return (
+        triton is not None
+        and q.is_cuda
+        and q.dtype in (torch.float32, torch.float16, torch.bfloat16)
+        and k.shape == v.shape
+        and q.shape[-1] <= 256
+    )
