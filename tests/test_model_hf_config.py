@@ -1,5 +1,6 @@
 """config.json: forms old and new, defaults, and refusals by name."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -70,6 +71,20 @@ def test_a_new_qwen3_file_is_read():
     assert config.rope_theta == 1e6
     assert config.num_attention_heads * config.head_dim == 2048
     assert config.eos_token_id == (151645, 151643)
+
+
+def test_notes_in_a_file_change_nothing():
+    notes = {
+        "is_llama_config": True,
+        "rope_interleaved": False,
+        "rope_theta": 100000,
+        "transformers.js_config": {"dtype": "q4"},
+        "_name_or_path": "somewhere",
+    }
+    config = config_from_hf(LLAMA_2 | notes)
+    assert config == dataclasses.replace(
+        config_from_hf(LLAMA_2), rope_theta=1e5
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,9 +186,7 @@ def test_what_we_cannot_compute_is_refused_by_name(key, value):
 
 def test_contradictory_bases_are_refused():
     both = {"rope_theta": 1e4, "rope_parameters": {"rope_theta": 5e5}}
-    with pytest.raises(
-        ValueError, match=r"contradicts itself: .*1.*500000"
-    ):
+    with pytest.raises(ValueError, match=r"contradicts itself: .*1.*500000"):
         config_from_hf(LLAMA_2 | both)
 
 
