@@ -127,6 +127,13 @@ def test_a_loaded_model_trains_and_owns_its_memory(folder):
     assert torch.equal(model.lm_head.weight, before)
 
 
+def test_a_compiled_model_is_saved_under_the_same_names(tmp_path):
+    model = our_model(GQA)
+    save_pretrained(torch.compile(model), tmp_path / "m")
+    again = from_pretrained(tmp_path / "m")
+    assert all(map(torch.equal, again.parameters(), model.parameters()))
+
+
 def test_random_state_is_left_alone(folder):
     torch.manual_seed(1)
     expected = torch.rand(1)

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from llm_from_scratch.core.files import atomic_directory
 from llm_from_scratch.model.config import ModelConfig
@@ -42,13 +42,13 @@ class SavesHF(Protocol):
 
 
 def save_pretrained(
-    model: TransformerLM,
+    model: nn.Module,
     directory: str | os.PathLike[str],
     *,
     max_shard_size: int = 5_000_000_000,
     tokenizer: SavesHF | None = None,
 ) -> None:
-    """Write a folder that `transformers` and `from_pretrained` read.
+    """Write a TransformerLM to a folder that `transformers` reads, too.
 
     Shards hold at most `max_shard_size` bytes of weights, or one tensor. A
     tied head is left out. The folder appears whole or not at all, in place
@@ -59,6 +59,7 @@ def save_pretrained(
             f"max_shard_size must be at least 1 byte, got {max_shard_size}"
         )
     _check_replaceable(Path(directory))
+    model = getattr(model, "_orig_mod", model)  # what was compiled
     state = model.state_dict()
     if model.config.tie_word_embeddings:
         del state[_HEAD]
