@@ -187,13 +187,6 @@ def test_gradients():
     assert torch.autograd.gradcheck(block, x)
 
 
-def test_compiles_as_one_graph():
-    block, x = small(), torch.randn(2, 5, 32)
-    torch.compiler.reset()
-    whole = torch.compile(block, fullgraph=True, backend="eager")
-    assert_close(whole(x), block(x))
-
-
 def test_errors_come_from_the_part_that_knows():
     with pytest.raises(ValueError, match="4"):
         TransformerBlock(32, 48, 4, 3)

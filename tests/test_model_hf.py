@@ -129,7 +129,7 @@ def test_a_loaded_model_trains_and_owns_its_memory(folder):
 
 def test_a_compiled_model_is_saved_under_the_same_names(tmp_path):
     model = our_model(GQA)
-    save_pretrained(torch.compile(model), tmp_path / "m")
+    save_pretrained(torch.compile(model, backend="eager"), tmp_path / "m")
     again = from_pretrained(tmp_path / "m")
     assert all(map(torch.equal, again.parameters(), model.parameters()))
 
@@ -193,9 +193,7 @@ def test_a_tied_head_that_differs_is_refused(tmp_path):
     model = our_model(TIED)
     save_pretrained(model, tmp_path / "m")
     edit(tmp_path / "m", lm_head__weight=model.lm_head.weight.detach() + 1)
-    with pytest.raises(
-        ValueError, match=r"lm_head.weight differs from"
-    ):
+    with pytest.raises(ValueError, match=r"lm_head.weight differs from"):
         from_pretrained(tmp_path / "m")
 
 

@@ -143,6 +143,13 @@ def test_tables_are_shared_by_all_layers():
     assert [t.dtype for t in low] == [torch.bfloat16] * 2
 
 
+def test_low_precision_stays_low():
+    rope, x = RotaryEmbedding(8), torch.randn(2, 5, 8).bfloat16()
+    turned = apply_rotary(x, *rope.tables(torch.arange(5)))
+    assert turned.dtype == torch.bfloat16
+    assert torch.equal(turned, rope(x, torch.arange(5)))
+
+
 def test_tables_are_not_saved():
     assert not RotaryEmbedding(8).state_dict()
     assert not list(RotaryEmbedding(8).parameters())
@@ -160,6 +167,7 @@ def test_tables_are_filled_after_meta():
     rope = RotaryEmbedding(8, device="meta")
     assert rope.cos.device.type == "meta"
     assert torch.equal(rope.to_empty(device="cpu").cos, RotaryEmbedding(8).cos)
+    assert rope.to("meta").cos.device.type == "meta"
     with torch.device("meta"):
         hidden = RotaryEmbedding(8, 500.0, 64)
     full = hidden.to_empty(device="cpu")

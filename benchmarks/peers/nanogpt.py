@@ -71,4 +71,6 @@ class GPT(nn.Module):
         for block in self.h:
             x = block(x)
         logits = self.lm_head(self.ln_f(x))
-        return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
+        return F.cross_entropy(
+            logits.view(-1, logits.shape[-1]), targets.view(-1)
+        )

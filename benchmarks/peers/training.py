@@ -6,13 +6,10 @@ caches or memory.
 """
 
 import contextlib
-import json
-import sys
-import time
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+
 from peers.nanogpt import GPT
 
 
@@ -31,18 +28,23 @@ def config_of(sizes):
     }
 
 
-def our_loss(spec, sizes, weights):
+def our_model(sizes):
+    """The book's model; the same weights whenever it is made."""
+    from llm_from_scratch.model.config import ModelConfig
+    from llm_from_scratch.model.transformer import TransformerLM
+
+    draw = torch.Generator().manual_seed(0)
+    return TransformerLM(ModelConfig(**config_of(sizes)), generator=draw)
+
+
+def our_loss(spec, sizes):
     """The book's model; `head` and `attention` can be put back to plain."""
     from llm_from_scratch.model import attention
-    from llm_from_scratch.model.config import ModelConfig
     from llm_from_scratch.model.head import linear_cross_entropy
-    from llm_from_scratch.model.transformer import TransformerLM
 
     if spec.get("attention") == "fused":
         attention.PLAIN_MAX_KEYS = 0
-    model = TransformerLM(ModelConfig(**config_of(sizes)))
-    if weights is not None:
-        model.load_state_dict(weights, strict=False)
+    model = our_model(sizes)
     chunk = {"chunk_size": spec["chunk"]} if "chunk" in spec else {}
 
     def chunked(x, y):
@@ -55,7 +57,7 @@ def our_loss(spec, sizes, weights):
     return model, plain if spec.get("head") == "plain" else chunked
 
 
-def hf_loss(spec, sizes, weights):
+def hf_loss(spec, sizes):
     """`transformers`, with the loss that it computes itself."""
     import transformers
 
@@ -64,17 +66,18 @@ def hf_loss(spec, sizes, weights):
         **config_of(sizes), attn_implementation=spec.get("attention", "sdpa")
     )
     model = transformers.LlamaForCausalLM(config)
-    if weights is not None:
-        model.load_state_dict(weights, strict=False)
+    model.load_state_dict(our_model(sizes).state_dict(), strict=False)
 
     def loss(x, y):
         # shift_labels: y is shifted already, as ours is.
-        return model(input_ids=x, labels=y, shift_labels=y, use_cache=False).loss
+        return model(
+            input_ids=x, labels=y, shift_labels=y, use_cache=False
+        ).loss
 
     return model, loss
 
 
-def nanogpt_loss(spec, sizes, weights):
+def nanogpt_loss(spec, sizes):
     model = GPT(
         sizes["vocab"],
         sizes["context"],
@@ -91,12 +94,12 @@ LOSS = {"ours": our_loss, "hf": hf_loss, "nanogpt": nanogpt_loss}
 class Training:
     """A model, an optimizer, and one step a call."""
 
-    def __init__(self, spec, sizes, weights, device="cpu"):
+    def __init__(self, spec, sizes, device="cpu"):
         torch.manual_seed(0)
         if spec["precision"] == "medium":
             torch.set_float32_matmul_precision("medium")
         self.device = torch.device(device)
-        model, loss = LOSS[spec["system"]](spec, sizes, weights)
+        model, loss = LOSS[spec["system"]](spec, sizes)
         model.to(self.device)
         if spec["precision"] == "bf16 weights":
             model.bfloat16()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from llm_from_scratch.infer.cache import (
         padded_positions as padded_positions,
     )
+    from llm_from_scratch.infer.compiled import CPU_OPTIONS as CPU_OPTIONS
     from llm_from_scratch.infer.compiled import (
         CompiledDecoder as CompiledDecoder,
     )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from llm_from_scratch.infer.generation import with_room as with_room
 
 __all__ = [
+    "CPU_OPTIONS",
     "CacheSizes",
     "CompiledDecoder",
     "EndTokens",
@@ -50,6 +52,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "CPU_OPTIONS": "llm_from_scratch.infer.compiled",
     "CacheSizes": "llm_from_scratch.infer.cache",
     "CompiledDecoder": "llm_from_scratch.infer.compiled",
     "EndTokens": "llm_from_scratch.infer.generation",

@@ -20,6 +20,7 @@ from torch import Tensor
 from llm_from_scratch.infer.generation import EndTokens, Sampling, with_room
 
 __all__ = [
+    "CPU_OPTIONS",
     "CompiledDecoder",
     "StaticCache",
     "has_cpp_compiler",
@@ -65,13 +66,16 @@ def has_cpp_compiler() -> bool:
     return shutil.which(os.environ.get("CXX", usual)) is not None
 
 
+CPU_OPTIONS = {"freezing": True, "cpp_wrapper": True}  # of torch._inductor
+
+
 class CompiledDecoder:
     """Generates for exactly `batch_size` texts of up to `max_length` tokens.
 
-    Holds a copy of the model in `dtype`; later changes of the model's weights
-    do not reach it. One token is one call of one compiled function, made at
-    the first use (some seconds) for this batch, length and thread count.
-    Without a C++ compiler it warns and runs uncompiled.
+    Holds a copy of the model in `dtype`, whose weights become constants of
+    one compiled function: later changes of the model do not reach it. That
+    function is made here, in half a minute or less, for the number of
+    threads set now. Without a C++ compiler it warns and runs uncompiled.
     """
 
     def __init__(
@@ -83,9 +87,8 @@ class CompiledDecoder:
         dtype: torch.dtype = torch.bfloat16,
     ) -> None:
         config = model.config
-        if batch_size < 1 or not 1 <= max_length <= (
-            limit := config.max_position_embeddings
-        ):
+        limit = config.max_position_embeddings
+        if batch_size < 1 or not 1 <= max_length <= limit:
             raise ValueError(
                 f"a decoder for {batch_size} texts of {max_length} tokens; "
                 f"need at least one text and 1 to {limit} tokens, which is "
@@ -93,33 +96,32 @@ class CompiledDecoder:
             )
         self.model = copy.deepcopy(model).to(dtype).requires_grad_(False)
         self.batch_size, self.max_length = batch_size, max_length
-        self.device = next(self.model.parameters()).device
+        device = next(self.model.parameters()).device
         heads, width = config.num_key_value_heads, config.head_dim
-        shape = (batch_size, heads, max_length, width)
-        self.keys, self.values = (
-            [
-                torch.zeros(shape, dtype=dtype, device=self.device)
-                for _ in range(config.num_hidden_layers)
-            ]
-            for _ in range(2)
+        empty = torch.zeros(
+            batch_size, heads, max_length, width, dtype=dtype, device=device
         )
-        self.step = self._compiled()
+        layers = range(config.num_hidden_layers)
+        self.keys = [empty.clone() for _ in layers]
+        self.values = [empty.clone() for _ in layers]
+        self.step = self._compiled(device)
 
-    def _compiled(self) -> Any:
-        """Return `logits`, compiled where that is possible."""
-        options = {}
-        if self.device.type == "cpu":
-            options = {"freezing": True, "cpp_wrapper": True}
-            if not has_cpp_compiler():
-                warnings.warn(
-                    "no C++ compiler found, so tokens are made uncompiled, "
-                    "which is slower; install g++ or set CXX",
-                    stacklevel=3,
-                )
-                return self.logits
-        return torch.compile(
-            self.logits, fullgraph=True, dynamic=False, options=options
-        )
+    @torch.no_grad()
+    def _compiled(self, device: torch.device) -> Any:
+        """Return `logits` compiled for one token, by calling it once."""
+        cpu = device.type == "cpu"
+        if cpu and not has_cpp_compiler():
+            warnings.warn(
+                "no C++ compiler found, so tokens are made uncompiled, which "
+                "is slower; install g++ or set CXX",
+                stacklevel=3,
+            )
+            return self.logits
+        step = torch.compile(self.logits, fullgraph=True, dynamic=False)
+        token = torch.zeros(self.batch_size, 1, dtype=torch.long, device=device)
+        with torch._inductor.config.patch(CPU_OPTIONS if cpu else {}):
+            step(token, token.new_zeros(1), token.clone())
+        return step
 
     def logits(
         self,

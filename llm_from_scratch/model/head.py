@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 
-CHUNK = 1024  # tokens whose logits exist at one time
+CHUNK = 512  # tokens whose logits exist at one time
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):

@@ -59,12 +59,12 @@ def save_pretrained(
             f"max_shard_size must be at least 1 byte, got {max_shard_size}"
         )
     _check_replaceable(Path(directory))
-    model = getattr(model, "_orig_mod", model)  # what was compiled
-    state = model.state_dict()
-    if model.config.tie_word_embeddings:
+    inner: Any = getattr(model, "_orig_mod", model)  # if it is compiled
+    state = inner.state_dict()
+    if inner.config.tie_word_embeddings:
         del state[_HEAD]
     shards = _plan_shards(state, max_shard_size)
-    spec = config_to_hf(model.config, state[_EMBEDDING].dtype)
+    spec = config_to_hf(inner.config, state[_EMBEDDING].dtype)
     with atomic_directory(directory) as folder:
         _write_json(folder / _CONFIG, spec)
         if len(shards) > 1:

@@ -82,7 +82,7 @@ def train_trial(
     seeds the model.
     """
     generator = torch.Generator().manual_seed(seed)
-    weights = [p for p in model.parameters() if p.requires_grad]
+    weights = list(model.parameters())
     groups: list[dict[str, Any]] = [
         {"params": [p for p in weights if p.dim() > 1]},
         {"params": [p for p in weights if p.dim() < 2], "weight_decay": 0.0},
