@@ -63,22 +63,40 @@ def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def bound_names(tree: ast.Module) -> list[str]:
-    """Names that definitions and assignments bind at import, in order."""
+    """Names that definitions and assignments bind at import, in order.
+
+    A name that the same statement imports is not ours: `try: import x`,
+    `except ImportError: x = None`.
+    """
     names: list[str] = []
-    for node in statements(tree.body):
-        targets: list[ast.expr] = []
-        if isinstance(node, Definition):
-            names.append(node.name)
-        elif isinstance(node, ast.Assign):
-            targets = node.targets
-        elif isinstance(node, ast.AnnAssign | ast.For):
-            targets = [node.target]
-        for target in targets:
-            for leaf in ast.walk(target):
-                if isinstance(leaf, ast.Name):
-                    store = isinstance(leaf.ctx, ast.Store)
-                    names += [leaf.id] if store else []
+    for outer in tree.body:
+        inside = list(statements([outer]))
+        borrowed = {name for node in inside for name in imported_names(node)}
+        found = (name for node in inside for name in assigned_names(node))
+        names += [name for name in found if name not in borrowed]
     return names
+
+
+def imported_names(node: ast.stmt) -> Iterator[str]:
+    """Names that one import statement binds."""
+    if isinstance(node, Import):
+        for alias in node.names:
+            yield alias.asname or alias.name.partition(".")[0]
+
+
+def assigned_names(node: ast.stmt) -> Iterator[str]:
+    """Names that one statement, not those inside it, defines or assigns."""
+    targets: list[ast.expr] = []
+    if isinstance(node, Definition):
+        yield node.name
+    elif isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign | ast.For):
+        targets = [node.target]
+    for target in targets:
+        for leaf in ast.walk(target):
+            if isinstance(leaf, ast.Name) and isinstance(leaf.ctx, ast.Store):
+                yield leaf.id
 
 
 def public(names: list[str]) -> list[str]:

@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from llm_from_scratch.model.flash import FlashAttention as FlashAttention
     from llm_from_scratch.model.flash import absorb_tile as absorb_tile
     from llm_from_scratch.model.flash import check_alike as check_alike
-    from llm_from_scratch.model.flash import constexpr as constexpr
     from llm_from_scratch.model.flash import flash_backward as flash_backward
     from llm_from_scratch.model.flash import flash_forward as flash_forward
     from llm_from_scratch.model.flash import (
@@ -63,7 +62,6 @@ if TYPE_CHECKING:
     from llm_from_scratch.model.flash import flash_kernel as flash_kernel
     from llm_from_scratch.model.flash import gpu_kernel as gpu_kernel
     from llm_from_scratch.model.flash import suits_triton as suits_triton
-    from llm_from_scratch.model.flash import triton as triton
     from llm_from_scratch.model.head import CHUNK as CHUNK
     from llm_from_scratch.model.head import (
         ChunkedCrossEntropy as ChunkedCrossEntropy,
@@ -155,7 +153,6 @@ __all__ = [
     "check_weights",
     "config_from_hf",
     "config_to_hf",
-    "constexpr",
     "count_flops",
     "document_mask",
     "find_codes",
@@ -186,7 +183,6 @@ __all__ = [
     "train_byte_lm",
     "training_flops",
     "training_memory",
-    "triton",
 ]
 
 _HOME = {
@@ -231,7 +227,6 @@ _HOME = {
     "check_weights": "llm_from_scratch.model.transformer",
     "config_from_hf": "llm_from_scratch.model.hf_config",
     "config_to_hf": "llm_from_scratch.model.hf_config",
-    "constexpr": "llm_from_scratch.model.flash",
     "count_flops": "llm_from_scratch.model.account",
     "document_mask": "llm_from_scratch.model.attention",
     "find_codes": "llm_from_scratch.model.ngram",
@@ -262,7 +257,6 @@ _HOME = {
     "train_byte_lm": "llm_from_scratch.model.byte_lm",
     "training_flops": "llm_from_scratch.model.account",
     "training_memory": "llm_from_scratch.model.account",
-    "triton": "llm_from_scratch.model.flash",
 }
 
 

@@ -26,14 +26,12 @@ __all__ = [
     "FlashAttention",
     "absorb_tile",
     "check_alike",
-    "constexpr",
     "flash_backward",
     "flash_forward",
     "flash_forward_triton",
     "flash_kernel",
     "gpu_kernel",
     "suits_triton",
-    "triton",
 ]
 
 

@@ -124,6 +124,21 @@ def test_long_names_and_single_letters_pass_ruff(small, cell):
     assert not export(small, check=True).complaints()
 
 
+def test_a_stand_in_for_a_missing_import_is_not_public(small, cell):
+    source = (
+        '"""M."""\n\ntry:\n    import numpy.linalg\n'
+        "    from numba import jit as fast\nexcept ImportError:\n"
+        "    numpy, fast, absent = None, int, True\n\nlinalg = 1"
+    )
+    small.write("01_a", cell(source, "export:core.a"))
+    assert not export(small).complaints()
+    text = (small.package / "core" / "a.py").read_text()
+    assert '__all__ = [\n    "absent",\n    "linalg",\n]' in text
+    text = (small.package / "core" / "__init__.py").read_text()
+    assert "numpy" not in text
+    assert "fast" not in text
+
+
 def test_main_module_and_nested_packages(small, cell):
     small.write(
         "01_a",
