@@ -1,48 +1,67 @@
 """Our model beside `transformers` and nanoGPT: training steps and tokens.
 
-    python benchmarks/bench_model.py                all of it, 20-25 minutes
-    python benchmarks/bench_model.py --rounds 3     fewer rounds
-    python benchmarks/bench_model.py --quick        tiny sizes, one round
-    python benchmarks/bench_model.py --only levers  training, levers, parts
-                                                    or generation alone
-    python benchmarks/bench_model.py --cuda 124M    a GPU: prints, stores not
+    python benchmarks/bench_model.py                all of it, 15 minutes
+    python benchmarks/bench_model.py --rounds 3     fewer rounds (of 5)
+    python benchmarks/bench_model.py --quick        tiny, one round, not compiled
+    python benchmarks/bench_model.py --only levers  one section (see below)
+
+Sections: training (steps of all systems), levers (ours, one lever at a time),
+training-parts, generation, generation-parts. Give the machine to it alone.
 
 Every setting has a process of its own, which builds its model, compiles and
 warms up, and then makes one step each time it is told to. The settings take
 turns, round after round, one step at a time, so that a busy minute hits them
 all; start-up, compilation and warm-up are outside of every time. Peak memory
-is that of the timed steps. Results go to benchmarks/results/model_*.json,
-from which the book prints.
+is that of the timed steps. A first pass on one thread tries every setting;
+on two threads, and in further processes, the peers' settings that were far
+behind their best are left out. Results go to
+benchmarks/results/model_training.json and model_generation.json, from which
+the book prints.
 """
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
+import multiprocessing
+import multiprocessing.connection
 import os
 import platform
 import subprocess
 import sys
-import threading
+import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-SIZES = dict(
-    vocab=8192, width=320, hidden=896, layers=6, heads=5, context=256, batch=16
-)
-SIZES |= dict(prompt=16, new=128)
-TINY = dict(
-    vocab=512, width=64, hidden=128, layers=2, heads=2, context=64, batch=2
-)
-TINY |= dict(prompt=4, new=12)
-GPU = {
-    "124M": dict(width=768, hidden=2048, layers=12, heads=12),
-    "350M": dict(width=1024, hidden=2816, layers=24, heads=16),
-    "tiny": dict(TINY),
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+# Where it is safe, processes are copies of one that has imported everything.
+LINUX = sys.platform == "linux"
+PROCESSES = multiprocessing.get_context("fork" if LINUX else "spawn")
+SIZES = {
+    "vocab": 8192,
+    "width": 320,
+    "hidden": 896,
+    "layers": 6,
+    "heads": 5,
+    "context": 256,
+    "batch": 16,
+    "prompt": 16,
+    "new": 128,
+}
+TINY = {
+    "vocab": 512,
+    "width": 64,
+    "hidden": 128,
+    "layers": 2,
+    "heads": 2,
+    "context": 64,
+    "batch": 2,
+    "prompt": 4,
+    "new": 12,
 }
 
 
@@ -65,6 +84,7 @@ TRAINING = [
     spec("hf", "bf16", attention="sdpa", compile=True),
     spec("hf", "bf16", attention="eager", compile=True),
     spec("hf", "bf16", attention="eager", compile="max-autotune"),
+    spec("hf", "bf16 weights", attention="sdpa", compile=True),
     spec("hf", "bf16 weights", attention="eager", compile=True),
     spec("nanogpt", "fp32", default=True),
     spec("nanogpt", "bf16"),
@@ -114,9 +134,10 @@ def memory_mb(name="VmHWM"):
     """Peak (VmHWM) or present (VmRSS) memory of this process, in MB."""
     status = Path("/proc/self/status")
     if not status.exists():
-        return 0.0
+        return 0
     lines = status.read_text().splitlines()
-    return next(int(x.split()[1]) / 1024 for x in lines if x.startswith(name))
+    kb = next(int(x.split()[1]) for x in lines if x.startswith(name))
+    return round(kb / 1024)
 
 
 def forget_peak():
@@ -125,196 +146,387 @@ def forget_peak():
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def worker(task):
-    """Build what `task` says, then obey lines of standard input."""
-    out, sys.stdout = sys.stdout, sys.stderr
-    sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+def worker(task, pipe):
+    """Build what `task` says when told to, then make a step at each word."""
+    words = tempfile.TemporaryFile("w+")  # noqa: SIM115
+    os.dup2(words.fileno(), 1)
+    os.dup2(words.fileno(), 2)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = task["cache"]
+    if task["quick"]:
+        os.environ["TORCHDYNAMO_DISABLE"] = "1"
+    try:
+        pipe.recv()
+        case, found = build(task)
+        pipe.send(found)
+        while pipe.recv():
+            wall, cpu = time.perf_counter(), time.process_time()
+            case.step()
+            found = {
+                "wall": round(time.perf_counter() - wall, 4),
+                "cpu": round(time.process_time() - cpu, 4),
+                "peak_mb": memory_mb(),
+            }
+            pipe.send(found)
+    except Exception as error:
+        pipe.send({"failed": f"{type(error).__name__}: {error}"[:400]})
+    os._exit(0)  # nothing to tidy up; some threads of compilers never end
+
+
+def build(task):
+    """Make the model and warm it up; what is known of it by then."""
     import torch
+    import transformers  # noqa: F401  (for all, so that imports_mb is equal)
+    from peers.generation import Generation
+    from peers.training import Training
 
     torch.set_num_threads(task["threads"])
+    found = {"imports_mb": memory_mb("VmRSS")}
     wall, cpu = time.perf_counter(), time.process_time()
-    with torch.enable_grad():
-        if task["kind"] == "training":
-            from peers.training import Training
-
-            case = Training(task["spec"], task["sizes"])
-        else:
-            from peers.generation import Generation
-
-            case = Generation(task["spec"], task["sizes"])
-        warm = [case.step() for _ in range(task["warm"])]
+    make = Training if task["kind"] == "training" else Generation
+    case = make(task["spec"], task["sizes"])
+    warm = [case.step() for _ in range(task["warm"])]
     if task["kind"] == "training":
-        found = {"losses": [round(x.item(), 5) for x in warm]}
+        found["losses"] = [round(x.item(), 5) for x in warm]
         count = sum(p.numel() for p in case.model.parameters())
         found["parameters"] = count
     else:
-        found = {"tokens": warm[-1][:, task["sizes"]["prompt"] :].tolist()}
+        found["tokens"] = warm[-1][:, task["sizes"]["prompt"] :].tolist()
     found["warm_wall"] = round(time.perf_counter() - wall, 2)
     found["warm_cpu"] = round(time.process_time() - cpu, 2)
     forget_peak()
-    print(json.dumps(found), file=out, flush=True)
-    for _ in sys.stdin:
-        wall, cpu = time.perf_counter(), time.process_time()
-        case.step()
-        found = {
-            "wall": round(time.perf_counter() - wall, 4),
-            "cpu": round(time.process_time() - cpu, 4),
-            "peak_mb": round(memory_mb()),
-        }
-        print(json.dumps(found), file=out, flush=True)
+    return case, found
 
 
 class Case:
     """A worker process, seen from the one that leads."""
 
     def __init__(self, task):
-        self.task = task
-        threads = str(task["threads"])
-        limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "--worker", json.dumps(task)],
-            env=os.environ | limits | {"HF_HUB_OFFLINE": "1"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL if not os.environ.get("LOUD") else None,
-            text=True,
-        )
-        self.runs = {}
+        self.task, self.first, self.runs, self.failed = task, {}, {}, None
+        self.pipe, end = PROCESSES.Pipe()
+        self.process = PROCESSES.Process(target=worker, args=(task, end))
+        self.process.start()
+        end.close()
 
     def read(self):
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(
-                f"{self.task['spec']} ended early; LOUD=1 shows why"
-            )
-        return json.loads(line)
-
-    def start(self):
-        self.first = self.read()
+        """Its next answer; empty if it failed, which is kept."""
+        try:
+            found = self.pipe.recv()
+        except EOFError:
+            self.process.join()
+            found = {"failed": f"ended with {self.process.exitcode}"}
+        self.failed = found.pop("failed", None)
+        if self.failed:
+            print(f"FAILED: {title(self.task['spec'])}: {self.failed}")
+        return found
 
     def step(self):
-        self.process.stdin.write("step\n")
-        self.process.stdin.flush()
-        for key, value in self.read().items():
-            self.runs.setdefault(key, []).append(value)
+        if not self.failed:
+            self.pipe.send(True)
+            for key, value in self.read().items():
+                self.runs.setdefault(key, []).append(value)
 
     def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
+        with contextlib.suppress(OSError):
+            self.pipe.send(False)
+        self.process.join(10)
+        self.process.kill()
 
     def row(self):
-        return {
-            **self.task["spec"],
-            "threads": self.task["threads"],
-            **self.first,
-            **self.runs,
-            "peak_mb": max(self.runs["peak_mb"]),
-        }
+        row = {**self.task["spec"], "threads": self.task["threads"]}
+        if self.failed:
+            return row | {"failed": self.failed}
+        peak = max(self.runs["peak_mb"])
+        return {**row, **self.first, **self.runs, "peak_mb": peak}
 
 
-def in_turns(tasks, rounds):
+def in_turns(tasks, rounds, cache):
     """Start all, two at a time; then let them take turns; return the rows."""
-    gate, cases = threading.Semaphore(2), []
-
-    def start(task):
-        with gate:
-            case = Case(task)
-            cases.append((tasks.index(task), case))
-            case.start()
-
+    cases = []
     try:
-        with ThreadPoolExecutor(len(tasks)) as pool:
-            list(pool.map(start, tasks))
-        cases.sort()
+        for task in tasks:
+            # A cache of its own: compilations of others change nothing.
+            name = "".join(filter(str.isalnum, json.dumps(task["spec"])))
+            where = f"{cache}/{name}{task['threads']}"
+            quick = task["sizes"] == TINY
+            cases.append(Case(task | {"cache": where, "quick": quick}))
+        waiting, busy = list(cases), []
+        while waiting or busy:
+            while waiting and len(busy) < 2:
+                busy.append(waiting.pop(0))
+                busy[-1].pipe.send(True)
+            ready = multiprocessing.connection.wait([c.pipe for c in busy])
+            for case in [c for c in busy if c.pipe in ready]:
+                case.first = case.read()
+                busy.remove(case)
         for _ in range(rounds):
-            for _, case in cases:
+            for case in cases:
                 case.step()
-        return [case.row() for _, case in cases]
+        return [case.row() for case in cases]
     finally:
-        for _, case in cases:
+        for case in cases:
             case.stop()
 
 
 # --- what is measured
 
 
-def run_training(sizes, rounds, quick):
-    rows = []
+def run_training(sizes, rounds, cache):
+    rows, specs = [], TRAINING
     for threads in (1, 2):
         base = {"kind": "training", "sizes": sizes, "threads": threads}
-        tasks = [base | {"spec": s, "warm": 3} for s in TRAINING]
-        rows += in_turns(tasks[:5] + tasks[9:10] if quick else tasks, rounds)
-        note(rows)
-    check_losses(rows)
-    return rows
+        tasks = [base | {"spec": s, "warm": 3} for s in specs]
+        new = in_turns(tasks, rounds, cache)
+        note(new, sizes["batch"] * sizes["context"])
+        rows += new
+        specs = worth_more(TRAINING, new)
+    return {"rows": rows, "ratios": training_ratios(rows)}
 
 
-def run_levers(sizes, rounds, quick):
+def run_levers(sizes, rounds, cache):
     base = {"kind": "training", "sizes": sizes, "threads": 1, "warm": 3}
-    tasks = [base | {"spec": s} for s in (LEVERS[:3] if quick else LEVERS)]
-    rows = in_turns(tasks, rounds)
-    check_losses(rows)
-    return rows
+    rows = in_turns([base | {"spec": s} for s in LEVERS], rounds, cache)
+    note(rows, sizes["batch"] * sizes["context"])
+    return {"rows": rows, "ratios": lever_ratios(rows)}
 
 
-def run_generation(sizes, rounds, quick):
+def run_generation(sizes, rounds, cache):
     rows = []
-    plan = [(1, 1, 3), (16, 1, 2), (1, 2, 1), (16, 2, 1)]
-    for batch, threads, processes in plan[:1] if quick else plan:
-        for number in range(1 if quick else processes):
+    for batch, threads, processes in (
+        (1, 1, 3),
+        (16, 1, 3),
+        (1, 2, 1),
+        (16, 2, 1),
+    ):
+        tried = [r for r in rows if r["batch"] == batch]
+        specs = worth_more(FAST, tried) if tried else FAST
+        for number in range(processes):
             base = {"kind": "generation", "sizes": sizes, "threads": threads}
             tasks = [
-                base | {"spec": s | {"batch": batch}, "warm": 2}
-                for s in (FAST[:5] if quick else FAST)
+                base | {"spec": s | {"batch": batch}, "warm": 2} for s in specs
             ]
-            new = in_turns(tasks, rounds)
+            new = in_turns(tasks, rounds, cache)
             rows += [row | {"process": number} for row in new]
-            note(new)
-    check_tokens(rows)
-    return rows
+            note(new, batch * sizes["new"])
+            if not tried and not number:
+                specs = worth_more(FAST, new)
+    count_agreeing(rows)
+    return {"rows": rows, "ratios": generation_ratios(rows)}
 
 
-def check_losses(rows):
-    """The same weights and texts gave the same losses, before any update."""
-    for row in rows:
-        if row["system"] == "nanogpt":
-            continue
-        same = [r for r in rows if r["system"] != "nanogpt"]
-        wide = row["precision"] in ("fp32", "medium")
-        exact = next(r for r in same if r["precision"] == "fp32")
-        for ours, theirs in zip(row["losses"], exact["losses"], strict=True):
-            assert abs(ours - theirs) < (1e-3 if wide else 2e-2), row
+def run_parts(of):
+    """Measurements inside one process: see benchmarks/peers/parts.py."""
 
-
-def check_tokens(rows):
-    """In float32 all gave the same tokens; else count how many agree."""
-    for batch in {row["batch"] for row in rows}:
-        same = [r for r in rows if r["batch"] == batch]
-        exact = next(r["tokens"] for r in same if r["precision"] == "fp32")
-        for row in same:
-            pairs = [
-                (a, b)
-                for x, y in zip(row["tokens"], exact, strict=True)
-                for a, b in zip(x, y, strict=True)
-            ]
-            row["agree"] = round(sum(a == b for a, b in pairs) / len(pairs), 3)
-            assert row["precision"] != "fp32" or row["agree"] == 1, row
-    for row in rows:
-        del row["tokens"]
-
-
-def note(rows):
-    for row in rows:
-        name = " ".join(
-            str(v)
-            for k, v in row.items()
-            if k
-            in ("system", "precision", "attention", "way", "lever", "threads")
+    def run(sizes, rounds, cache):
+        limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        limits["TORCHINDUCTOR_CACHE_DIR"] = f"{cache}/parts"
+        if sizes == TINY:
+            limits["TORCHDYNAMO_DISABLE"] = "1"
+        limits["PYTHONPATH"] = f"{ROOT}:{ROOT}/benchmarks"
+        task = {"sizes": sizes, "quick": sizes == TINY, "of": of}
+        script = str(ROOT / "benchmarks" / "peers" / "parts.py")
+        done = subprocess.run(
+            [sys.executable, script, json.dumps(task)],
+            env=os.environ | limits,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        flag = f" compile={row['compile']}" if row.get("compile") else ""
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
+
+
+# --- what follows from it
+
+
+def kind(row):
+    """Settings that stand for one another: who, and compiled or not."""
+    way = "static compiled" if "compiled" in row.get("way", "") else ""
+    return row["system"], bool(row.get("compile")), way
+
+
+def worth_more(specs, rows):
+    """All of ours, defaults, and what is near the best of its kind."""
+    kept = []
+    for one in specs:
+        same = [r for r in rows if kind(r) == kind(one) and "wall" in r]
+        me = [r for r in same if one.items() <= r.items()]
+        if not me:
+            continue
+        best = min(median(r["wall"]) for r in same)
+        near = median(me[0]["wall"]) < 1.25 * best
+        if near or one["system"] == "ours" or "default" in one:
+            kept.append(one)
+    return kept
+
+
+def fastest(rows, **wanted):
+    """The row of least median time among those that have what is wanted."""
+    fit = [
+        r
+        for r in rows
+        if "wall" in r and all(r.get(k) == v for k, v in wanted.items())
+    ]
+    return min(fit, key=lambda r: median(r["wall"]), default=None)
+
+
+def ratio(ours, peer, against, pairs=None):
+    """How many times as long the peer takes, round by round."""
+    if not ours or not peer:
+        return []
+    pairs = pairs or zip(ours["wall"], peer["wall"], strict=True)
+    times = [theirs / mine for mine, theirs in pairs]
+    found = {
+        "threads": ours["threads"],
+        "ours": title(ours),
+        "peer": title(peer),
+        "against": against,
+        "ratio": round(median(times), 3),
+        "least": round(min(times), 3),
+        "most": round(max(times), 3),
+    }
+    if "peak_mb" in ours:
+        found["peak_mb"] = [ours["peak_mb"], peer["peak_mb"]]
+    return [found]
+
+
+def training_ratios(rows):
+    found = []
+    for threads in (1, 2):
+        here = [r for r in rows if r["threads"] == threads]
+        theirs = [r for r in here if r["system"] == "hf"]
+        eager = fastest(here, system="ours", precision="bf16", compile=None)
+        best = fastest(here, system="ours")
+        for mine in (eager, best):
+            for name in ("hf", "nanogpt"):
+                default = fastest(here, system=name, default=True)
+                plain = [r for r in here if not r.get("compile")]
+                half = fastest(plain, system=name, precision="bf16")
+                found += ratio(mine, default, f"{name} default")
+                found += ratio(mine, half, f"{name} bf16 eager")
+        found += ratio(best, fastest(theirs), "hf best")
+        found += ratio(best, fastest(here, system="nanogpt"), "nanogpt best")
+    return found
+
+
+def lever_ratios(rows):
+    none, everything = rows[0], fastest(rows, lever="all")
+    found = []
+    for row in rows:
+        if row["lever"].startswith("+") or row["lever"] == "all":
+            found += ratio(row, none, "none")
+        if row["lever"].startswith("-"):
+            found += ratio(everything, row, "all")
+    return [
+        one | {"lever": row["lever"]}
+        for one, row in zip(found, rows[1:], strict=False)
+    ]
+
+
+def generation_ratios(rows):
+    """Medians of each process; ours and theirs of the same turn."""
+    found = []
+    for threads in (1, 2):
+        for batch in (1, 16):
+            here = [
+                r
+                for r in rows
+                if r["threads"] == threads
+                and r["batch"] == batch
+                and "wall" in r
+            ]
+
+            def turns(spec, here=here):
+                return [
+                    median(r["wall"]) for r in here if title(r) == title(spec)
+                ]
+
+            def best(here=here, turns=turns, **wanted):
+                fit = [r for r in here if wanted.items() <= r.items()]
+                whole = max((len(turns(r)) for r in fit), default=0)
+                fit = [r for r in fit if len(turns(r)) == whole]
+                return min(fit, key=lambda r: median(turns(r)), default=None)
+
+            plain = [r for r in here if r["system"] == "ours"]
+            plain = [r for r in plain if "way" not in r]
+            narrow = next(r for r in plain if r["precision"] == "fp32")
+            default = best(default=True)
+            wide = best(system="hf", precision="fp32")
+            for mine, peer, against in (
+                (narrow, default, "fp32 default"),
+                (best(system="ours", precision="fp32"), wide, "fp32 best"),
+                (best(system="ours"), default, "fp32 default"),
+                (best(system="ours"), best(system="hf"), "best"),
+            ):
+                pairs = zip(turns(mine), turns(peer), strict=True)
+                new = ratio(mine, peer, against, list(pairs))
+                found += [one | {"batch": batch} for one in new]
+    return found
+
+
+def count_agreeing(rows):
+    """Say of each row how many tokens are those of float32."""
+    for row in rows:
+        texts = row.pop("tokens", None)
+        if texts is None:
+            continue
+        key = row["batch"]
+        exact = EXACT.setdefault(key, texts)  # the first row is float32
+        pairs = [
+            (a, b)
+            for x, y in zip(texts, exact, strict=True)
+            for a, b in zip(x, y, strict=True)
+        ]
+        row["agree"] = round(sum(a == b for a, b in pairs) / len(pairs), 3)
+
+
+EXACT = {}
+
+
+def complaints(rows):
+    """What cannot be right: other losses, other tokens, a failed process."""
+    exact = fastest(rows, system="ours", precision="fp32")
+    for row in rows:
+        if "failed" in row:
+            yield f"{title(row)} failed: {row['failed']}"
+        elif row.get("agree", 1) < 1 and row["precision"] == "fp32":
+            yield f"{title(row)}: {row['agree']} of the tokens agree"
+        elif "losses" in row and row["system"] != "nanogpt":
+            wide = row["precision"] in ("fp32", "medium")
+            steps = 1 if row["precision"] == "bf16 weights" else None
+            far = [
+                abs(a - b)
+                for a, b in zip(
+                    row["losses"][:steps], exact["losses"], strict=False
+                )
+            ]
+            if max(far) > (1e-3 if wide else 2e-2):
+                yield f"{title(row)}: losses {row['losses']}"
+
+
+def title(row):
+    """A setting in words."""
+    words = [row["system"], row["precision"]]
+    if row["system"] == "hf":
+        words.append(f"{row['attention']} attention")
+    words += [row[k] for k in ("way", "lever") if k in row]
+    if row.get("compile"):
+        words.append("compiled")
+    if isinstance(row.get("compile"), str):
+        words.append(row["compile"])
+    return " ".join(words)
+
+
+def note(rows, tokens):
+    for row in rows:
+        if "wall" not in row:
+            continue
+        batch = f" batch {row['batch']}" if "batch" in row else ""
         print(
-            f"{name}{flag}: {median(row['wall']):.3f} s "
-            f"({min(row['wall']):.3f}-{max(row['wall']):.3f}) "
+            f"{title(row)}{batch}, {row['threads']} threads: "
+            f"{tokens / median(row['wall']):.0f} tokens/s, "
+            f"{median(row['wall']):.3f} s "
+            f"({min(row['wall']):.3f}-{max(row['wall']):.3f}), "
             f"{row['peak_mb']} MB, ready after {row['warm_wall']} s",
             flush=True,
         )
@@ -338,47 +550,58 @@ def machine():
     }
 
 
-def run_parts(sizes, rounds, quick):
-    """Measurements inside one process: see benchmarks/peers/parts.py."""
-    limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    task = json.dumps({"sizes": sizes, "quick": quick})
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks/peers/parts.py"), task],
-        env=os.environ | limits | {"PYTHONPATH": f"{ROOT}:{ROOT}/benchmarks"},
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 RUN = {
     "training": run_training,
     "levers": run_levers,
-    "parts": run_parts,
+    "training-parts": run_parts("training"),
     "generation": run_generation,
+    "generation-parts": run_parts("generation"),
+}
+FILES = {
+    "training": ("training", "training"),
+    "levers": ("training", "levers"),
+    "training-parts": ("training", "parts"),
+    "generation": ("generation", "generation"),
+    "generation-parts": ("generation", "parts"),
 }
 
 
 def run(options):
-    """Measure what was asked for and write one file for each."""
-    sizes = TINY if options.quick else SIZES
+    """Measure what was asked for, and store each section when it is there."""
+    sizes, wrong = TINY if options.quick else SIZES, []
+    rounds = 1 if options.quick else options.rounds
+    begun = time.perf_counter()
     for name in options.only or RUN:
-        before = machine()
-        start = time.perf_counter()
-        rows = RUN[name](
-            sizes, 1 if options.quick else options.rounds, options.quick
-        )
-        out = {"machine": before, "sizes": sizes, "rows": rows}
-        out["seconds"] = round(time.perf_counter() - start)
-        path = RESULTS / f"model_{name}.json"
-        if options.quick:
-            path = RESULTS.parent.parent / "_build" / f"quick_{name}.json"
+        start, before = time.perf_counter(), machine()
+        with tempfile.TemporaryDirectory() as cache:
+            found = RUN[name](sizes, rounds, cache)
+        seconds = round(time.perf_counter() - start)
+        section = {"machine": before, "sizes": sizes, "quick": options.quick}
+        section |= {"rounds": rounds, "seconds": seconds} | found
+        file, key = FILES[name]
+        path = options.out / f"model_{file}.json"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(out, indent=1) + "\n", "utf-8")
-        if name == "levers":
-            note(rows)
-        print(f"{name}: {out['seconds']} s, {path}", flush=True)
+        all_of_it = json.loads(path.read_text()) if path.exists() else {}
+        all_of_it[key] = section
+        path.write_text(json.dumps(all_of_it, indent=1) + "\n", "utf-8")
+        for one in found.get("ratios", []):
+            print(json.dumps(one), flush=True)
+        wrong += complaints(found.get("rows", []))
+        print(f"{name}: {seconds} s, {path}", flush=True)
+    print(f"all: {time.perf_counter() - begun:.0f} s")
+    if wrong:
+        raise SystemExit("\n".join(["NOT AS IT SHOULD BE:", *wrong]))
+
+
+def import_all():
+    """Import what workers need, without computing anything."""
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from peers import generation, training  # noqa: F401
+    from transformers import LlamaConfig, LlamaForCausalLM  # noqa: F401
+
+    from llm_from_scratch.infer import compiled  # noqa: F401
+    from llm_from_scratch.model import head, transformer  # noqa: F401
 
 
 if __name__ == "__main__":
@@ -386,16 +609,7 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=RUN)
-    parser.add_argument("--cuda", choices=GPU)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--worker", type=json.loads)
+    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    if options.worker:
-        worker(options.worker)
-    elif options.cuda:
-        sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-        from peers.gpu import measure
-
-        measure(SIZES | GPU[options.cuda], options.device)
-    else:
-        run(options)
+    import_all()
+    run(options)

@@ -25,7 +25,7 @@ def hf_call(spec, sizes, model, ids):
     model.set_attn_implementation(spec.get("attention", "sdpa"))
     if spec["precision"] == "bf16":
         model.bfloat16()
-    options = dict(max_new_tokens=sizes["new"], do_sample=False)
+    options = {"max_new_tokens": sizes["new"], "do_sample": False}
     way = spec.get("way", "dynamic")
     if way != "dynamic":
         options["cache_implementation"] = "static"
@@ -52,9 +52,8 @@ def hf_call(spec, sizes, model, ids):
 
 def our_call(spec, sizes, source, ids):
     """The book's `generate`, or its compiled decoder."""
-    from llm_from_scratch.infer.generate import generate
-
     from llm_from_scratch.infer.compiled import CompiledDecoder
+    from llm_from_scratch.infer.generation import generate
     from llm_from_scratch.model.config import ModelConfig
     from llm_from_scratch.model.transformer import TransformerLM
 

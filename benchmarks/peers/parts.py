@@ -25,7 +25,7 @@ def seconds(call, repeats):
     return [median(times), min(times), max(times)]
 
 
-def peak_rates(quick):
+def peak_rates(sizes, quick):
     """GFLOP/s of one large matrix product in each precision, and errors."""
     n = 256 if quick else 2048
     a, b = torch.randn(2, n, n).unbind()
@@ -168,8 +168,9 @@ def step_profile(sizes, quick):
 
 def token_profile(sizes, quick):
     """The same for eager decoding in float32, one text and sixteen."""
-    from llm_from_scratch.infer.generate import generate
     from torch.profiler import ProfilerActivity, profile
+
+    from llm_from_scratch.infer.generation import generate
 
     model, found = our_model(sizes), {}
     for batch in (1, 16):
@@ -203,9 +204,8 @@ def kinds_of(record):
 
 def decoding_by_batch(sizes, quick):
     """Milliseconds of one step for all texts, eager and compiled."""
-    from llm_from_scratch.infer.generate import generate
-
     from llm_from_scratch.infer.compiled import CompiledDecoder
+    from llm_from_scratch.infer.generation import generate
 
     rows, new = [], 4 if quick else 32
     for batch in (1, 2) if quick else (1, 2, 4, 8, 16, 32, 64):
@@ -233,21 +233,28 @@ def decoding_by_batch(sizes, quick):
     return rows
 
 
+PARTS = {
+    "training": {
+        "peak": peak_rates,
+        "step": step_profile,
+        "attention": attention_by_length,
+        "head": head_by_chunk,
+    },
+    "generation": {
+        "token": token_profile,
+        "one_token": attention_one_token,
+        "decoding": decoding_by_batch,
+    },
+}
+
+
 def main():
     """Measure everything and print it."""
     task = json.loads(sys.argv[1])
     sizes, quick = task["sizes"], task["quick"]
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    out = {
-        "peak": peak_rates(quick),
-        "step": step_profile(sizes, quick),
-        "token": token_profile(sizes, quick),
-        "attention": attention_by_length(sizes, quick),
-        "one_token": attention_one_token(sizes, quick),
-        "head": head_by_chunk(sizes, quick),
-        "decoding": decoding_by_batch(sizes, quick),
-    }
+    out = {name: call(sizes, quick) for name, call in PARTS[task["of"]].items()}
     print(json.dumps(out))
 
 
