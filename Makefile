@@ -2,6 +2,7 @@
 #
 #   CH="06 01"     the chapters that run, adopt, format and notebooks take, by
 #                  the beginning of their file names; none means all
+#   TEXT=1         run: only prose and captions changed, keep the outputs
 #   FORCE=1        let run or adopt drop the other side's edits
 #   TORCH_INDEX=   another index for PyTorch, see book/press/setup.sh
 
@@ -10,6 +11,7 @@ PY := .venv/bin/python
 PRESS := $(PY) -m book.press
 CH ?=
 FORCE_FLAG := $(if $(FORCE),--force)
+TEXT_FLAG := $(if $(TEXT),--text)
 
 # One thread a process, dates from the calendar of the book, no traces.
 export OMP_NUM_THREADS ?= 1
@@ -43,7 +45,7 @@ export: setup  ## Write package and README's numbers from the chapters
 	$(PRESS).readme
 
 run: setup  ## Execute the text of chapters into their .ipynb: CH="06"
-	$(PRESS).run $(FORCE_FLAG) $(CH)
+	$(PRESS).run $(FORCE_FLAG) $(TEXT_FLAG) $(CH)
 
 adopt: setup  ## Carry edits made in Jupyter back into the text: CH="06"
 	$(PRESS).adopt $(FORCE_FLAG) $(CH)

@@ -1,6 +1,9 @@
 """Execute text notebooks into the .ipynb beside them, byte for byte stable.
 
-python -m book.press.run [--force] [PREFIX ...]     no prefix: all of them
+python -m book.press.run [--force] [--text] [PREFIX ...]
+
+No prefix: all of them. With --text, only prose and captions changed: outputs
+are taken from the .ipynb, which must have the same code.
 """
 
 import argparse
@@ -88,6 +91,27 @@ def execute(text: Text, folder: Path, layout: Layout) -> NotebookNode:
     return clean(text.notebook)
 
 
+def retell(text: Text, target: Path, layout: Layout) -> NotebookNode:
+    """New prose around the outputs stored for the same code.
+
+    PressError if there are none, or if a code cell or its tags changed.
+    """
+    old = read_notebook(target, layout).cells if target.exists() else []
+    stored = [cell for cell in old if cell.cell_type == "code"]
+    places = [i for i, c in enumerate(text.cells) if c.cell_type == "code"]
+    for number, index in enumerate(places):
+        cell = text.cells[index]
+        one = stored[number] if number < len(stored) else None
+        if one is None or (one.source, tags(one)) != (cell.source, tags(cell)):
+            raise PressError(
+                f"{text.place(index)} is not in {layout.name(target)}: its "
+                "code changed, so run it without TEXT=1"
+            )
+        for key in ("outputs", "execution_count"):
+            cell[key] = one[key]
+    return clean(text.notebook)
+
+
 def remember(name: str, seconds: float, layout: Layout) -> None:
     """Keep how long a notebook took, so that long ones can start first."""
     path = layout.cache / "seconds.json"
@@ -108,9 +132,12 @@ def noise(text: Text, notebook: NotebookNode) -> list[str]:
     return found
 
 
-def run(path: Path, layout: Layout, force: bool = False) -> bool:
+def run(
+    path: Path, layout: Layout, force: bool = False, only_text: bool = False
+) -> bool:
     """Execute one text notebook; whether its .ipynb changed.
 
+    With `only_text` nothing is executed: see `retell`.
     PressError, and nothing written, if a cell fails or warns, or if the
     .ipynb holds edits that the text lacks (unless `force`).
     """
@@ -121,7 +148,10 @@ def run(path: Path, layout: Layout, force: bool = False) -> bool:
             f"`make adopt CH={path.stem}` takes them over, "
             f"`make run CH={path.stem} FORCE=1` drops them"
         )
-    notebook = execute(text, path.parent, layout)
+    if only_text:
+        notebook = retell(text, target, layout)
+    else:
+        notebook = execute(text, path.parent, layout)
     if loud := noise(text, notebook):
         raise PressError("\n".join(loud))
     nbformat.validate(notebook)
@@ -137,6 +167,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("prefix", nargs="*")
     parser.add_argument("--force", action="store_true")
+    parser.add_argument("--text", action="store_true")
     options, layout, failed = parser.parse_args(), Layout(), 0
     try:
         paths = layout.select(options.prefix)
@@ -149,7 +180,7 @@ def main() -> int:
         failed = 1
     for path in paths if not failed else []:
         try:
-            changed = run(path, layout, options.force)
+            changed = run(path, layout, options.force, options.text)
         except PressError as error:
             print(f"run: {error}", file=sys.stderr)
             failed = 1

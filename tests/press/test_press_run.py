@@ -80,6 +80,44 @@ def test_second_run_changes_no_byte(ran):
     assert not list(problems(ran))
 
 
+def test_new_prose_keeps_the_outputs(ran):
+    target = chapter(ran).with_suffix(".ipynb")
+    old = read_notebook(target, ran)
+    text = chapter(ran).read_text()
+    chapter(ran).write_text(text.replace("Prose.", "Better prose."))
+    assert run(chapter(ran), ran, only_text=True)
+    new = read_notebook(target, ran)
+    assert new.cells[3].source == "Better prose."
+    assert [c.get("outputs") for c in new.cells] == [
+        c.get("outputs") for c in old.cells
+    ]
+    assert list(problems(ran)) == []
+    assert run(chapter(ran), ran) is False  # execution gives the same bytes
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("2 ** 10", "2 ** 11"),
+        ("nbval-skip", "remove-cell"),
+        ("Prose.", "Prose.\n\n```{code-cell} ipython3\n1\n```"),
+    ],
+    ids=["code", "tag", "cell"],
+)
+def test_old_outputs_are_not_kept_for_new_code(ran, old, new):
+    target = chapter(ran).with_suffix(".ipynb")
+    before = target.read_bytes()
+    chapter(ran).write_text(chapter(ran).read_text().replace(old, new))
+    with pytest.raises(PressError, match="without TEXT=1"):
+        run(chapter(ran), ran, only_text=True)
+    assert target.read_bytes() == before
+
+
+def test_text_alone_gives_no_notebook(book):
+    with pytest.raises(PressError, match="cell 2 is not in"):
+        run(chapter(book), book, only_text=True)
+
+
 def test_failing_cell_is_named_and_nothing_is_written(book, cell):
     path = chapter(book)
     path.write_text(path.read_text() + cell("1 / 0"))
