@@ -5,7 +5,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llm_from_scratch.infer.cache import CacheSizes as CacheSizes
     from llm_from_scratch.infer.cache import KVCache as KVCache
     from llm_from_scratch.infer.cache import padded_mask as padded_mask
     from llm_from_scratch.infer.cache import (
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
         CompiledDecoder as CompiledDecoder,
     )
     from llm_from_scratch.infer.compiled import StaticCache as StaticCache
+    from llm_from_scratch.infer.compiled import StaticDecoder as StaticDecoder
+    from llm_from_scratch.infer.compiled import compiled_step as compiled_step
     from llm_from_scratch.infer.compiled import (
         has_cpp_compiler as has_cpp_compiler,
     )
@@ -33,12 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CPU_OPTIONS",
-    "CacheSizes",
     "CompiledDecoder",
     "EndTokens",
     "KVCache",
     "Sampling",
     "StaticCache",
+    "StaticDecoder",
+    "compiled_step",
     "generate",
     "has_cpp_compiler",
     "next_logits",
@@ -53,12 +55,13 @@ __all__ = [
 
 _HOME = {
     "CPU_OPTIONS": "llm_from_scratch.infer.compiled",
-    "CacheSizes": "llm_from_scratch.infer.cache",
     "CompiledDecoder": "llm_from_scratch.infer.compiled",
     "EndTokens": "llm_from_scratch.infer.generation",
     "KVCache": "llm_from_scratch.infer.cache",
     "Sampling": "llm_from_scratch.infer.generation",
     "StaticCache": "llm_from_scratch.infer.compiled",
+    "StaticDecoder": "llm_from_scratch.infer.compiled",
+    "compiled_step": "llm_from_scratch.infer.compiled",
     "generate": "llm_from_scratch.infer.generation",
     "has_cpp_compiler": "llm_from_scratch.infer.compiled",
     "next_logits": "llm_from_scratch.infer.generation",

@@ -5,31 +5,19 @@ Axes: B batch, T new tokens, S all tokens so far, H key-value heads, D width
 of a head.
 """
 
-from typing import Any, Protocol, Self
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from llm_from_scratch.model.config import ModelConfig
+
 __all__ = [
-    "CacheSizes",
     "KVCache",
     "padded_mask",
     "padded_positions",
 ]
-
-
-class CacheSizes(Protocol):
-    """What a cache asks of a configuration; `ModelConfig` has it."""
-
-    @property
-    def num_hidden_layers(self) -> int: ...
-
-    @property
-    def num_key_value_heads(self) -> int: ...
-
-    @property
-    def head_dim(self) -> int: ...
 
 
 class KVCache:
@@ -42,7 +30,7 @@ class KVCache:
 
     def __init__(
         self,
-        sizes: CacheSizes,
+        config: ModelConfig,
         batch_size: int,
         max_length: int,
         *,
@@ -54,19 +42,19 @@ class KVCache:
                 f"a cache for {batch_size} texts of {max_length} tokens; need "
                 "batch_size of at least 0 and max_length of at least 1"
             )
-        layers, heads = sizes.num_hidden_layers, sizes.num_key_value_heads
-        shape = (layers, batch_size, heads, max_length, sizes.head_dim)
+        layers, heads = config.num_hidden_layers, config.num_key_value_heads
+        shape = (layers, batch_size, heads, max_length, config.head_dim)
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
         self.length = 0
 
     @classmethod
-    def like(cls, model: Any, batch_size: int, max_length: int) -> Self:
+    def like(cls, model: Any, batch_size: int, max_length: int) -> "KVCache":
         """Make one for a model, in the dtype and on the device it has."""
         weight = next(model.parameters())
-        sizes, dtype = model.config, weight.dtype
+        config, dtype = model.config, weight.dtype
         return cls(
-            sizes, batch_size, max_length, dtype=dtype, device=weight.device
+            config, batch_size, max_length, dtype=dtype, device=weight.device
         )
 
     @property

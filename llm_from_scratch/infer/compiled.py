@@ -23,6 +23,8 @@ __all__ = [
     "CPU_OPTIONS",
     "CompiledDecoder",
     "StaticCache",
+    "StaticDecoder",
+    "compiled_step",
     "has_cpp_compiler",
     "static_mask",
 ]
@@ -60,22 +62,11 @@ def static_mask(
     return (known | (places == here))[:, None]
 
 
-def has_cpp_compiler() -> bool:
-    """Whether torch.compile will find the C++ compiler that it calls."""
-    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
-    return shutil.which(os.environ.get("CXX", usual)) is not None
+class StaticDecoder:
+    """A copy of a model, with room for so many texts of so many tokens.
 
-
-CPU_OPTIONS = {"freezing": True, "cpp_wrapper": True}  # of torch._inductor
-
-
-class CompiledDecoder:
-    """Generates for exactly `batch_size` texts of up to `max_length` tokens.
-
-    Holds a copy of the model in `dtype`, whose weights become constants of
-    one compiled function: later changes of the model do not reach it. That
-    function is made here, in half a minute or less, for the number of
-    threads set now. Without a C++ compiler it warns and runs uncompiled.
+    `logits` has the same shapes and reads the same memory in every call.
+    ValueError if the model has not so many places.
     """
 
     def __init__(
@@ -96,32 +87,13 @@ class CompiledDecoder:
             )
         self.model = copy.deepcopy(model).to(dtype).requires_grad_(False)
         self.batch_size, self.max_length = batch_size, max_length
-        device = next(self.model.parameters()).device
+        self.device = next(self.model.parameters()).device
         heads, width = config.num_key_value_heads, config.head_dim
-        empty = torch.zeros(
-            batch_size, heads, max_length, width, dtype=dtype, device=device
-        )
+        shape = (batch_size, heads, max_length, width)
+        empty = torch.zeros(shape, dtype=dtype, device=self.device)
         layers = range(config.num_hidden_layers)
         self.keys = [empty.clone() for _ in layers]
         self.values = [empty.clone() for _ in layers]
-        self.step = self._compiled(device)
-
-    @torch.no_grad()
-    def _compiled(self, device: torch.device) -> Any:
-        """Return `logits` compiled for one token, by calling it once."""
-        cpu = device.type == "cpu"
-        if cpu and not has_cpp_compiler():
-            warnings.warn(
-                "no C++ compiler found, so tokens are made uncompiled, which "
-                "is slower; install g++ or set CXX",
-                stacklevel=3,
-            )
-            return self.logits
-        step = torch.compile(self.logits, fullgraph=True, dynamic=False)
-        token = torch.zeros(self.batch_size, 1, dtype=torch.long, device=device)
-        with torch._inductor.config.patch(CPU_OPTIONS if cpu else {}):
-            step(token, token.new_zeros(1), token.clone())
-        return step
 
     def logits(
         self,
@@ -137,6 +109,55 @@ class CompiledDecoder:
             mask=static_mask(slots, starts, self.max_length),
         )
         return self.model.lm_head(hidden[:, -1])
+
+
+def has_cpp_compiler() -> bool:
+    """Whether torch.compile will find the C++ compiler that it calls."""
+    usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    return shutil.which(os.environ.get("CXX", usual)) is not None
+
+
+CPU_OPTIONS = {"freezing": True, "cpp_wrapper": True}  # of torch._inductor
+
+
+@torch.no_grad()
+def compiled_step(decoder: StaticDecoder) -> Any:
+    """Return `decoder.logits` compiled for one token, by calling it once."""
+    device = decoder.device
+    cpu = device.type == "cpu"
+    if cpu and not has_cpp_compiler():
+        warnings.warn(
+            "no C++ compiler found, so tokens are made uncompiled, which is "
+            "slower; install g++ or set CXX",
+            stacklevel=3,
+        )
+        return decoder.logits
+    step = torch.compile(decoder.logits, fullgraph=True, dynamic=False)
+    token = torch.zeros(decoder.batch_size, 1, dtype=torch.long, device=device)
+    with torch._inductor.config.patch(CPU_OPTIONS if cpu else {}):
+        step(token, token.new_zeros(1), token.clone())
+    return step
+
+
+class CompiledDecoder(StaticDecoder):
+    """Generates for exactly `batch_size` texts of up to `max_length` tokens.
+
+    Holds a copy of the model in `dtype`, whose weights become constants of
+    one compiled function: later changes of the model do not reach it. That
+    function is made here, in half a minute or less, for the number of
+    threads set now. Without a C++ compiler it warns and runs uncompiled.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        batch_size: int,
+        max_length: int,
+        *,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        super().__init__(model, batch_size, max_length, dtype=dtype)
+        self.step = compiled_step(self)
 
     @torch.no_grad()
     def generate(

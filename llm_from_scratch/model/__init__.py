@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from llm_from_scratch.model.flash import flash_kernel as flash_kernel
     from llm_from_scratch.model.flash import gpu_kernel as gpu_kernel
     from llm_from_scratch.model.flash import suits_triton as suits_triton
+    from llm_from_scratch.model.flash import tile_sizes as tile_sizes
     from llm_from_scratch.model.head import CHUNK as CHUNK
     from llm_from_scratch.model.head import (
         ChunkedCrossEntropy as ChunkedCrossEntropy,
@@ -180,6 +181,7 @@ __all__ = [
     "softmax",
     "suits_triton",
     "swiglu_width",
+    "tile_sizes",
     "train_byte_lm",
     "training_flops",
     "training_memory",
@@ -254,6 +256,7 @@ _HOME = {
     "softmax": "llm_from_scratch.model.attention",
     "suits_triton": "llm_from_scratch.model.flash",
     "swiglu_width": "llm_from_scratch.model.layers",
+    "tile_sizes": "llm_from_scratch.model.flash",
     "train_byte_lm": "llm_from_scratch.model.byte_lm",
     "training_flops": "llm_from_scratch.model.account",
     "training_memory": "llm_from_scratch.model.account",

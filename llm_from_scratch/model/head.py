@@ -17,9 +17,6 @@ __all__ = [
 ]
 
 
-CHUNK = 512  # tokens whose logits exist at one time
-
-
 class ChunkedCrossEntropy(torch.autograd.Function):
     """Sum of -log softmax(h W^T)[target] and both gradients, by chunks.
 
@@ -63,6 +60,9 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         grad_h, grad_w = ctx.saved_tensors
         scale = grads[0]
         return grad_h * scale, grad_w * scale, None, None, None, None
+
+
+CHUNK = 512  # tokens whose logits exist at one time
 
 
 def linear_cross_entropy(
