@@ -37,7 +37,7 @@ def pad_left(
     longest = max(map(len, prompts), default=0)
     rows = [[pad_id] * (longest - len(p)) + list(p) for p in prompts]
     lengths = torch.tensor([len(p) for p in prompts], dtype=torch.long)
-    ids = torch.tensor(rows, dtype=torch.long).reshape(-1, longest)
+    ids = torch.tensor(rows, dtype=torch.long).view(len(rows), longest)
     return ids, torch.arange(longest) >= longest - lengths[:, None]
 
 
@@ -115,9 +115,11 @@ class EndTokens:
         pad_token_id: int | None,
         like: Int[Tensor, "B T"],
     ) -> None:
-        one = eos_token_id is None or isinstance(eos_token_id, int)
-        ends = [eos_token_id] if one else list(eos_token_id)
-        ends = [end for end in ends if end is not None]
+        ends: list[int] = []
+        if isinstance(eos_token_id, int):
+            ends = [eos_token_id]
+        elif eos_token_id is not None:
+            ends = list(eos_token_id)
         self.ends = like.new_tensor(ends)
         self.pad = (ends or [0])[0] if pad_token_id is None else pad_token_id
         self.met = like.new_zeros(len(like), dtype=torch.bool)

@@ -96,7 +96,7 @@ def linear_cross_entropy(
     kind, dtype = hidden.device.type, hidden.dtype
     if torch.is_autocast_enabled(kind) and dtype != torch.float64:
         dtype = torch.get_autocast_dtype(kind)
-    total: Tensor = ChunkedCrossEntropy.apply(
+    total: Tensor = ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
         hidden.flatten(0, -2), weight, flat, ignore_index, chunk_size, dtype
     )
     return total / keep.sum()
