@@ -20,7 +20,7 @@ SIZES = {
     "intermediate_size": 48,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "head_dim": 8,
+    "head_dim": 16,  # not 32 / 4
     "rms_norm_eps": 1e-5,
     "attn_implementation": "eager",
 }
@@ -28,7 +28,7 @@ SIZES = {
 
 def small(**options) -> TransformerBlock:
     torch.manual_seed(0)
-    return TransformerBlock(32, 48, 4, 2, 8, rms_norm_eps=1e-5, **options)
+    return TransformerBlock(32, 48, 4, 2, 16, rms_norm_eps=1e-5, **options)
 
 
 def quiet(block: TransformerBlock) -> TransformerBlock:
@@ -81,7 +81,7 @@ def test_block_matches_transformers(qwen, dtype, close):
     ours, theirs = ours.to(dtype), theirs.to(dtype)
     a = torch.randn(2, 7, 32).to(dtype).requires_grad_()
     b = a.detach().clone().requires_grad_()
-    rope = RotaryEmbedding(8, max_seq_len=16)
+    rope = RotaryEmbedding(16, max_seq_len=16)
     out = ours(a, rope.tables(torch.arange(7), dtype))
     expected = apply_theirs(theirs, rotary, b)
     assert_close(out, expected, rtol=close, atol=close)
@@ -143,7 +143,7 @@ def test_options_reach_the_parts():
     block = small(qk_norm=True, layer_index=3)
     norms = [m for m in block.modules() if isinstance(m, RMSNorm)]
     assert [m.eps for m in norms] == [1e-5] * 4
-    assert block.self_attn.q_norm.weight.shape == (8,)
+    assert block.self_attn.q_norm.weight.shape == (16,)
     assert block.self_attn.layer_index == 3
     assert small().self_attn.q_norm is None
 
@@ -163,7 +163,7 @@ class Shelf:
 
 def test_cache_goes_to_the_attention():
     block, x, shelf = small(layer_index=3), torch.randn(1, 6, 32), Shelf()
-    tables = RotaryEmbedding(8).tables
+    tables = RotaryEmbedding(16).tables
     parts = [
         block(x[:, a:b], tables(torch.arange(a, b)), None, shelf)
         for a, b in ((0, 3), (3, 5), (5, 6))
