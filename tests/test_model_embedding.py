@@ -95,11 +95,16 @@ def test_linear_keeps_the_scale():
     assert not Linear(3, 4, bias=True).bias.any()
 
 
+def test_no_inputs_give_the_bias():
+    assert not Linear(0, 3, bias=True)(torch.empty(2, 0)).any()
+
+
 def test_embedding_starts_with_its_std():
     assert Embedding(500, 40).weight.std().item() == pytest.approx(
         0.02, rel=0.05
     )
     wide = Embedding(500, 40, std=1.5)
+    assert abs(wide.weight.mean().item()) < 0.05  # 5 standard errors
     assert wide.weight.std().item() == pytest.approx(1.5, rel=0.05)
 
 

@@ -231,6 +231,14 @@ def test_waves_by_hand():
     assert waves[0].tolist() == [0, 1, 0, 1]
 
 
+def test_far_waves_are_exact():
+    freq = rope_frequencies(8).double()
+    far = torch.tensor([511.0, 1023.0]).double()[:, None] * freq
+    waves = sinusoidal_positions(1024, 8)[[511, 1023]]
+    assert_close(waves[:, ::2], far.sin().float(), atol=1e-6, rtol=0)
+    assert_close(waves[:, 1::2], far.cos().float(), atol=1e-6, rtol=0)
+
+
 def test_waves_have_height_one():
     waves = sinusoidal_positions(500, 64)
     assert_close(waves.norm(dim=1), torch.full((500,), 32**0.5))
