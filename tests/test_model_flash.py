@@ -82,6 +82,22 @@ def test_the_tile_does_not_matter(tile, is_causal):
         assert_close(flash_backward(*args), grads)
 
 
+@torch.no_grad()
+def test_half_precision_is_computed_in_float32():
+    half = draw((2,), 300, 300, 16, 16, torch.bfloat16)
+    wide = tuple(x.float() for x in half)
+    y, lse = flash_forward(*half, is_causal=True)
+    expected, expected_lse = flash_forward(*wide, is_causal=True)
+    assert lse.dtype == torch.float32
+    assert_close(lse, expected_lse)
+    off = {"atol": 1e-5, "rtol": 2**-8}  # one rounding to bfloat16
+    assert_close(y.float(), expected, **off)
+    grads = flash_backward(*half, y, lse, y, True)
+    expected_grads = flash_backward(*wide, y.float(), lse, y.float(), True)
+    for a, b in zip(grads, expected_grads, strict=True):
+        assert_close(a.float(), b, **off)
+
+
 def test_gradients():
     for is_causal in (False, True):
         q, k, v = draw((2,), 5, 4, 3, 2)

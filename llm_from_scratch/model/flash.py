@@ -32,6 +32,7 @@ __all__ = [
     "flash_kernel",
     "gpu_kernel",
     "suits_triton",
+    "tile_sizes",
 ]
 
 
@@ -203,7 +204,6 @@ def flash_kernel(
     head = (i // tiles).to(tl.int64)  # places outgrow 32 bits
     t = i % tiles * ROWS + tl.arange(0, ROWS)
     d = tl.arange(0, WIDTH)[None, :]
-    # Tiles reach over the edges: there they load zeros and store nothing.
     row = head * T + t
     q_at, inside = row[:, None] * D + d, (t[:, None] < T) & (d < D)
     q_tile = tl.load(q + q_at, inside, other=0.0)
@@ -231,11 +231,7 @@ def flash_kernel(
 
 
 def check_alike(q: Tensor, k: Tensor, v: Tensor) -> None:
-    """ValueError unless k and v are like q, but for their common length.
-
-    A kernel reads whatever lies at an address, so a wrong shape would not
-    fail, it would give wrong numbers.
-    """
+    """ValueError unless k and v are like q, but for their common length."""
     wanted = (*q.shape[:-2], k.shape[-2], q.shape[-1])
     if not k.shape == v.shape == wanted:
         raise ValueError(
@@ -249,6 +245,15 @@ def check_alike(q: Tensor, k: Tensor, v: Tensor) -> None:
             f"q, k and v must be alike and float32, float16 or bfloat16, "
             f"got {', '.join(sorted(kinds))}"
         )
+
+
+def tile_sizes(D: int, dtype: torch.dtype) -> tuple[int, int]:
+    """Width and rows of the tiles: powers of two, 16 or more.
+
+    A tile's sums must fit into the registers of the threads that share it.
+    """
+    rows = 64 if dtype.itemsize == 2 and D <= 128 else 32
+    return max(16, 2 ** (D - 1).bit_length()), rows
 
 
 def flash_forward_triton(
@@ -272,14 +277,12 @@ def flash_forward_triton(
     lse = q.new_empty((*heads, T), dtype=torch.float32)
     # A GPU computes powers of two: log2(e) joins the scale, ln 2 comes last.
     scale = math.log2(math.e) / D**0.5
-    # A tile's sums must fit into the registers of the threads that share it.
-    tile = 64 if q.itemsize == 2 and D <= 128 else 32
-    programs = math.prod(heads) * triton.cdiv(T, tile)
+    width, rows = tile_sizes(D, q.dtype)
+    programs = math.prod(heads) * triton.cdiv(T, rows)
     with torch.cuda.device_of(q):  # launch there, not on the current device
         flash_kernel[(programs,)](
-            q, k, v, y, lse, scale, T, S,
-            D, max(16, triton.next_power_of_2(D)), tile, is_causal,
-        )  # fmt: skip
+            q, k, v, y, lse, scale, T, S, D, width, rows, is_causal
+        )
     return y, lse * math.log(2)
 
 
