@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jaxtyping
 import pytest
 
 from llm_from_scratch.model.config import ModelConfig
@@ -47,6 +48,29 @@ def test_names_are_those_of_llama_config():
     assert ours - set(LlamaConfig().to_dict()) == {"rope_theta"}
 
 
+def test_defaults_are_those_of_llama_config():
+    from transformers import LlamaConfig
+
+    theirs = LlamaConfig()
+    for name in (
+        "max_position_embeddings",
+        "rms_norm_eps",
+        "tie_word_embeddings",
+        "model_type",
+    ):
+        assert getattr(config(), name) == getattr(theirs, name), name
+    assert config().rope_theta == theirs.rope_parameters["rope_theta"]
+
+
+def test_numbers_are_given_by_name():
+    with pytest.raises(TypeError):
+        ModelConfig(100, 32, 48, 2, 4)  # type: ignore[misc]
+
+
+def test_the_smallest_head_is_a_pair():
+    assert config(head_dim=2).head_dim == 2
+
+
 def test_it_is_frozen_and_compares_by_value():
     with pytest.raises(dataclasses.FrozenInstanceError):
         config().vocab_size = 5  # type: ignore[misc]
@@ -72,17 +96,20 @@ def test_only_qwen3_normalizes_queries_and_keys():
         "max_position_embeddings",
     ],
 )
-@pytest.mark.parametrize("value", [0, -1])
-def test_sizes_must_be_positive(name, value):
-    with pytest.raises(
-        ValueError, match=f"{name} must be an int of at least 1, got {value}"
-    ):
+@pytest.mark.parametrize("value", [0, -1, 2.0, "4", True])
+def test_sizes_must_be_positive_ints(name, value, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    message = f"{name} must be an int of at least 1, got {value!r}"
+    with pytest.raises(ValueError, match=message):
         config(**{name: value})
 
 
 @pytest.mark.parametrize("name", ["rope_theta", "rms_norm_eps"])
-@pytest.mark.parametrize("value", [0.0, -1.0, float("inf"), float("nan")])
-def test_scales_must_be_positive(name, value):
+@pytest.mark.parametrize(
+    "value", [0.0, -1.0, float("inf"), float("nan"), True, "1", None]
+)
+def test_scales_must_be_positive_numbers(name, value, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=f"{name} must be a positive number"):
         config(**{name: value})
 

@@ -1,6 +1,7 @@
 """Folders: ours to transformers, theirs to us, and damaged ones."""
 
 import hashlib
+import itertools
 import json
 import struct
 from pathlib import Path
@@ -120,11 +121,13 @@ def test_a_loaded_model_trains_and_owns_its_memory(folder):
     model = from_pretrained(folder)
     model(ids_for(GQA.config, 1, 5)).sum().backward()
     assert all(p.grad is not None for p in model.parameters())
-    before = model.lm_head.weight.clone()
-    with open(folder / WEIGHTS, "r+b") as file:
-        file.seek(-4000, 2)
-        file.write(bytes(4000))
-    assert torch.equal(model.lm_head.weight, before)
+    before = [p.detach().clone() for p in model.parameters()]
+    header = 8 + struct.unpack("<Q", (folder / WEIGHTS).read_bytes()[:8])[0]
+    size = (folder / WEIGHTS).stat().st_size
+    with open(folder / WEIGHTS, "r+b") as file:  # the same file, in place
+        file.seek(header)
+        file.write(bytes(size - header))
+    assert all(map(torch.equal, model.parameters(), before))
 
 
 def test_a_compiled_model_is_saved_under_the_same_names(tmp_path):
@@ -149,6 +152,7 @@ def test_the_format_by_hand(folder):
     raw = (folder / WEIGHTS).read_bytes()
     (size,) = struct.unpack("<Q", raw[:8])
     header = json.loads(raw[8 : 8 + size])
+    assert header["__metadata__"] == {"format": "pt"}  # old versions ask
     start, stop = header["model.norm.weight"]["data_offsets"]
     data = raw[8 + size + start : 8 + size + stop]
     assert torch.frombuffer(bytearray(data), dtype=torch.float32).eq(1).all()
@@ -169,6 +173,24 @@ def test_shards_respect_the_limit_and_the_order(tmp_path):
     total = sum(t.nbytes for t in state.values())
     assert index["metadata"]["total_size"] == total
     assert f"-of-{len(set(names)):05}." in names[0]
+    assert "model-00001-of-" in min(names)
+    firsts: dict[str, str] = {}  # no shard had room for the next one's first
+    for key in state:
+        firsts.setdefault(index["weight_map"][key], key)
+    held = dict.fromkeys(firsts, 0)
+    for key, tensor in state.items():
+        held[index["weight_map"][key]] += tensor.nbytes
+    for before, after in itertools.pairwise(sorted(firsts)):
+        assert held[before] + state[firsts[after]].nbytes > 10_000
+
+
+def test_a_shard_may_be_filled_to_the_last_byte(tmp_path):
+    model = our_model(GQA)
+    total = sum(t.nbytes for t in model.state_dict().values())
+    save_pretrained(model, tmp_path / "one", max_shard_size=total)
+    assert (tmp_path / "one" / WEIGHTS).exists()
+    save_pretrained(model, tmp_path / "two", max_shard_size=total - 1)
+    assert len(list((tmp_path / "two").glob("*.safetensors"))) == 2
 
 
 # ---- tying
@@ -211,9 +233,21 @@ def test_frequencies_of_old_files_are_compared_and_left(folder):
     name = "model__layers__0__self_attn__rotary_emb__inv_freq"
     edit(folder, **{name: frequencies.half()})
     from_pretrained(folder)
-    edit(folder, **{name: frequencies * 2})
-    with pytest.raises(ValueError, match="other frequencies than rope_theta"):
-        from_pretrained(folder)
+    for wrong in (frequencies * 2, frequencies[:2]):
+        edit(folder, **{name: wrong})
+        with pytest.raises(ValueError, match="other frequencies than rope_th"):
+            from_pretrained(folder)
+
+
+def test_frequencies_of_old_files_follow_their_own_base(tmp_path):
+    case = next(c for c in CASES if c.name == "theta and eps")
+    save_pretrained(our_model(case), tmp_path / "m")
+    name = "model__layers__1__self_attn__rotary_emb__inv_freq"
+    edit(tmp_path / "m", **{name: rope_frequencies(8, 500000.0)})
+    from_pretrained(tmp_path / "m")
+    edit(tmp_path / "m", **{name: rope_frequencies(8, 10000.0)})
+    with pytest.raises(ValueError, match="than rope_theta 500000"):
+        from_pretrained(tmp_path / "m")
 
 
 # ---- damage
@@ -224,14 +258,14 @@ def test_missing_extra_and_misshapen_tensors_are_named(folder):
         folder,
         model__norm__weight=None,
         model__layers__0__self_attn__q_proj__bias=torch.zeros(32),
-        lm_head__weight=torch.zeros(97, 31),
+        lm_head__weight=torch.zeros(32, 97),
     )
     with pytest.raises(ValueError, match="do not fit") as error:
         from_pretrained(folder)
     for part in (
         "model.norm.weight is missing",
         "model.layers.0.self_attn.q_proj.bias is not part of this model",
-        "lm_head.weight is [97, 31], not [97, 32]",
+        "lm_head.weight is [32, 97], not [97, 32]",
     ):
         assert part in str(error.value)
 
@@ -274,15 +308,33 @@ def test_an_index_that_lies_is_refused(tmp_path):
         from_pretrained(tmp_path / "m")
 
 
+@pytest.mark.parametrize("change", ["omits one", "makes one up", "no map"])
+def test_an_index_must_tell_what_the_files_hold(tmp_path, change):
+    save_pretrained(our_model(GQA), tmp_path / "m", max_shard_size=10_000)
+    path = tmp_path / "m" / INDEX
+    index = json.loads(path.read_text())
+    if change == "omits one":
+        del index["weight_map"]["model.norm.weight"]
+    elif change == "makes one up":
+        first = index["weight_map"]["model.norm.weight"]
+        index["weight_map"]["model.norm.bias"] = first
+    else:
+        del index["weight_map"]
+    path.write_text(json.dumps(index))
+    message = "has no weight_map|disagree about model.norm.(weight|bias)"
+    with pytest.raises(ValueError, match=message):
+        from_pretrained(tmp_path / "m")
+
+
 def test_two_sets_of_weights_are_refused(folder):
     (folder / INDEX).write_text('{"weight_map": {}}')
     with pytest.raises(ValueError, match="has both"):
         from_pretrained(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "\x00"])
-def test_a_broken_config_is_refused(folder, text):
-    (folder / "config.json").write_text(text)
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\x00", b'{"a": "\xff"}'])
+def test_a_broken_config_is_refused(folder, data):
+    (folder / "config.json").write_bytes(data)
     with pytest.raises(ValueError, match=r"config.json (is not|holds no) JSON"):
         from_pretrained(folder)
 

@@ -140,16 +140,22 @@ def test_what_we_write_means_the_same_to_both(kind):
         rope_theta=5e5,
         tie_word_embeddings=True,
         model_type=kind,
+        bos_token_id=5 if kind == "qwen3" else None,
         eos_token_id=(7, 8),
+        pad_token_id=9,
     )
-    written = json.loads(json.dumps(config_to_hf(config, torch.bfloat16)))
+    raw = config_to_hf(config, torch.bfloat16)
+    assert raw["eos_token_id"] == [7, 8]
+    assert raw["rope_theta"] == 5e5  # for programs before rope_parameters
+    written = json.loads(json.dumps(raw))
     assert config_from_hf(written) == config
     cls = {"llama": LlamaConfig, "qwen3": Qwen3Config}[kind]
     theirs = cls(**written)
     assert config_from_hf(theirs.to_dict()) == config
     assert theirs.rope_parameters["rope_theta"] == 5e5
     assert theirs.dtype == torch.bfloat16
-    assert theirs.bos_token_id is None
+    assert theirs.bos_token_id == config.bos_token_id
+    assert theirs.pad_token_id == 9
 
 
 @pytest.mark.parametrize(
@@ -159,6 +165,7 @@ def test_what_we_write_means_the_same_to_both(kind):
         ("model_type", "mistral"),
         ("model_type", None),
         ("hidden_act", "gelu"),
+        ("hidden_act", ""),
         ("attention_bias", True),
         ("mlp_bias", True),
         ("attention_dropout", 0.1),

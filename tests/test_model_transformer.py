@@ -339,8 +339,10 @@ def test_mixed_dtypes_are_refused_by_name():
 def test_mixed_devices_are_refused_by_name():
     model = small()
     model.lm_head.to("meta")
-    with pytest.raises(ValueError, match=r"lm_head.weight is .* on meta"):
-        check_weights(model)
+    message = r"lm_head.weight is .* on meta, but model.embed_tokens.*on cpu"
+    for check in (check_weights, lambda m: m(ids_for(SMALL, 1, 3))):
+        with pytest.raises(ValueError, match=message):
+            check(model)
 
 
 def test_ids_on_another_device_are_refused():

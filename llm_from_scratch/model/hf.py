@@ -135,7 +135,7 @@ def from_pretrained(
 
     `dtype` defaults to that of the file. ValueError for an unsupported
     configuration, for missing, extra or misshapen tensors and for broken
-    files, all before a weight is read; FileNotFoundError for absent files.
+    files, before the model is filled; FileNotFoundError for absent files.
     """
     folder = Path(directory)
     config = config_from_hf(_read_json(folder / _CONFIG))
