@@ -211,6 +211,22 @@ def test_autocast_does_not_shorten_the_sums():
     )
 
 
+def test_the_kernel_runs_where_it_suits(monkeypatch):
+    seen = []
+
+    def kernel(q, k, v, is_causal):
+        seen.append(is_causal)
+        return flash_forward(q, k, v, is_causal)
+
+    monkeypatch.setattr(flash, "flash_forward_triton", kernel)
+    q, k, v = draw((2,), 9, 9, 4, 4)
+    expected = FlashAttention.apply(q, k, v, True)  # on a CPU: not there
+    assert seen == []
+    monkeypatch.setattr(flash, "suits_triton", lambda *_: True)
+    compare(FlashAttention.apply(q, k, v, True), expected, (q, k, v), {})
+    assert seen == [True]
+
+
 def test_shapes_that_do_not_fit():
     x, y = torch.zeros(2, 4, 5, 8), torch.zeros(2, 2, 5, 8)
     with pytest.raises(ValueError, match="repeat shared heads first"):
