@@ -99,7 +99,7 @@ class Sampling:
     ) -> Int[Tensor, " B"]:
         """Choose one token for each row."""
         if self.temperature == 0 or not len(logits):
-            return logits.argmax(-1)
+            return logits.float().argmax(-1)  # bfloat16's is slow
         p = next_token_probabilities(
             logits, self.temperature, self.top_k, self.top_p
         )
