@@ -1,12 +1,13 @@
 """Our model beside `transformers` and nanoGPT: training steps and tokens.
 
-    python benchmarks/bench_model.py                all of it, 15 minutes
-    python benchmarks/bench_model.py --rounds 3     fewer rounds (of 5)
-    python benchmarks/bench_model.py --quick        tiny, one round, not compiled
+    python benchmarks/bench_model.py                all of it, 20 minutes
+    python benchmarks/bench_model.py --rounds 5     more rounds (than 3)
+    python benchmarks/bench_model.py --quick        tiny, once, not compiled
     python benchmarks/bench_model.py --only levers  one section (see below)
 
-Sections: training (steps of all systems), levers (ours, one lever at a time),
-training-parts, generation, generation-parts. Give the machine to it alone.
+Sections, stored one by one: training (steps of all systems), generation,
+levers (ours, one at a time), training-parts, generation-parts. Let nothing
+else run beside it.
 
 Every setting has a process of its own, which builds its model, compiles and
 warms up, and then makes one step each time it is told to. The settings take
@@ -39,6 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 # Where it is safe, processes are copies of one that has imported everything.
+PATIENCE = 200  # seconds in which a setting must be compiled and warm
 LINUX = sys.platform == "linux"
 PROCESSES = multiprocessing.get_context("fork" if LINUX else "spawn")
 SIZES = {
@@ -165,6 +167,7 @@ def worker(task, pipe):
                 "wall": round(time.perf_counter() - wall, 4),
                 "cpu": round(time.process_time() - cpu, 4),
                 "peak_mb": memory_mb(),
+                "rest_mb": memory_mb("VmRSS"),
             }
             pipe.send(found)
     except Exception as error:
@@ -219,6 +222,18 @@ class Case:
             print(f"FAILED: {title(self.task['spec'])}: {self.failed}")
         return found
 
+    def begin(self):
+        self.begun = time.monotonic()
+        self.pipe.send(True)
+
+    def late(self):
+        return time.monotonic() - self.begun > PATIENCE
+
+    def give_up(self):
+        self.failed = f"not ready after {PATIENCE} s"
+        print(f"FAILED: {title(self.task['spec'])}: {self.failed}")
+        self.process.kill()
+
     def step(self):
         if not self.failed:
             self.pipe.send(True)
@@ -228,7 +243,7 @@ class Case:
     def stop(self):
         with contextlib.suppress(OSError):
             self.pipe.send(False)
-        self.process.join(10)
+        self.process.join(5)
         self.process.kill()
 
     def row(self):
@@ -253,10 +268,14 @@ def in_turns(tasks, rounds, cache):
         while waiting or busy:
             while waiting and len(busy) < 2:
                 busy.append(waiting.pop(0))
-                busy[-1].pipe.send(True)
-            ready = multiprocessing.connection.wait([c.pipe for c in busy])
+                busy[-1].begin()
+            pipes = [c.pipe for c in busy]
+            ready = multiprocessing.connection.wait(pipes, timeout=5)
             for case in [c for c in busy if c.pipe in ready]:
                 case.first = case.read()
+                busy.remove(case)
+            for case in [c for c in busy if c.late()]:
+                case.give_up()
                 busy.remove(case)
         for _ in range(rounds):
             for case in cases:
@@ -271,11 +290,18 @@ def in_turns(tasks, rounds, cache):
 
 
 def run_training(sizes, rounds, cache):
+    """Narrow precisions in one pool, wide in another: memory is limited."""
     rows, specs = [], TRAINING
     for threads in (1, 2):
-        base = {"kind": "training", "sizes": sizes, "threads": threads}
-        tasks = [base | {"spec": s, "warm": 3} for s in specs]
-        new = in_turns(tasks, rounds, cache)
+        new = []
+        for narrow in (True, False):
+            base = {"kind": "training", "sizes": sizes, "threads": threads}
+            tasks = [
+                base | {"spec": s, "warm": 2}
+                for s in specs
+                if s["precision"].startswith("bf16") == narrow
+            ]
+            new += in_turns(tasks, rounds, cache)
         note(new, sizes["batch"] * sizes["context"])
         rows += new
         specs = worth_more(TRAINING, new)
@@ -283,7 +309,7 @@ def run_training(sizes, rounds, cache):
 
 
 def run_levers(sizes, rounds, cache):
-    base = {"kind": "training", "sizes": sizes, "threads": 1, "warm": 3}
+    base = {"kind": "training", "sizes": sizes, "threads": 1, "warm": 2}
     rows = in_turns([base | {"spec": s} for s in LEVERS], rounds, cache)
     note(rows, sizes["batch"] * sizes["context"])
     return {"rows": rows, "ratios": lever_ratios(rows)}
@@ -304,7 +330,7 @@ def run_generation(sizes, rounds, cache):
             tasks = [
                 base | {"spec": s | {"batch": batch}, "warm": 2} for s in specs
             ]
-            new = in_turns(tasks, rounds, cache)
+            new = in_turns(tasks, max(1, rounds - 1), cache)
             rows += [row | {"process": number} for row in new]
             note(new, batch * sizes["new"])
             if not tried and not number:
@@ -340,9 +366,9 @@ def run_parts(of):
 
 
 def kind(row):
-    """Settings that stand for one another: who, and compiled or not."""
-    way = "static compiled" if "compiled" in row.get("way", "") else ""
-    return row["system"], bool(row.get("compile")), way
+    """Settings that stand for one another: who, compiled, frozen or not."""
+    way = row.get("way", "")
+    return row["system"], bool(row.get("compile")), "comp" in way, "fro" in way
 
 
 def worth_more(specs, rows):
@@ -354,7 +380,7 @@ def worth_more(specs, rows):
         if not me:
             continue
         best = min(median(r["wall"]) for r in same)
-        near = median(me[0]["wall"]) < 1.25 * best
+        near = median(me[0]["wall"]) < 1.2 * best
         if near or one["system"] == "ours" or "default" in one:
             kept.append(one)
     return kept
@@ -452,10 +478,13 @@ def generation_ratios(rows):
             narrow = next(r for r in plain if r["precision"] == "fp32")
             default = best(default=True)
             wide = best(system="hf", precision="fp32")
+            plain = [r for r in here if "frozen" not in r.get("way", "")]
+            theirs = best(plain, turns, system="hf")
             for mine, peer, against in (
                 (narrow, default, "fp32 default"),
                 (best(system="ours", precision="fp32"), wide, "fp32 best"),
                 (best(system="ours"), default, "fp32 default"),
+                (best(system="ours"), theirs, "best not frozen"),
                 (best(system="ours"), best(system="hf"), "best"),
             ):
                 pairs = zip(turns(mine), turns(peer), strict=True)
@@ -552,9 +581,9 @@ def machine():
 
 RUN = {
     "training": run_training,
+    "generation": run_generation,
     "levers": run_levers,
     "training-parts": run_parts("training"),
-    "generation": run_generation,
     "generation-parts": run_parts("generation"),
 }
 FILES = {
@@ -607,7 +636,7 @@ def import_all():
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=RUN)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
