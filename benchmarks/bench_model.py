@@ -39,8 +39,8 @@ from statistics import median
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-# Where it is safe, processes are copies of one that has imported everything.
 PATIENCE = 200  # seconds in which a setting must be compiled and warm
+# Where it is safe, processes are copies of one that has imported everything.
 LINUX = sys.platform == "linux"
 PROCESSES = multiprocessing.get_context("fork" if LINUX else "spawn")
 SIZES = {
@@ -85,7 +85,6 @@ TRAINING = [
     spec("hf", "bf16", attention="eager"),
     spec("hf", "bf16", attention="sdpa", compile=True),
     spec("hf", "bf16", attention="eager", compile=True),
-    spec("hf", "bf16", attention="eager", compile="max-autotune"),
     spec("hf", "bf16 weights", attention="sdpa", compile=True),
     spec("hf", "bf16 weights", attention="eager", compile=True),
     spec("nanogpt", "fp32", default=True),
