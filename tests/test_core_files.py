@@ -1,5 +1,6 @@
 """Files appear whole or not at all, and their sums are the published ones."""
 
+import os
 import stat
 
 import pytest
@@ -87,6 +88,29 @@ def test_a_failed_directory_leaves_the_old_one(tmp_path):
         (folder / "old").touch()
     with pytest.raises(Broken):
         break_off(atomic_directory(target), lambda f: (f / "new").touch())
+    assert [p.name for p in target.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_directory_that_cannot_be_renamed_leaves_the_old_one(
+    tmp_path, monkeypatch
+):
+    target = tmp_path / "set"
+    with atomic_directory(target) as folder:
+        (folder / "old").touch()
+    replace = os.replace
+
+    def refuse_new(source, goal):
+        if str(source).endswith(".part"):
+            raise OSError("disk full")
+        replace(source, goal)
+
+    monkeypatch.setattr(os, "replace", refuse_new)
+    with (
+        pytest.raises(OSError, match="disk full"),
+        atomic_directory(target) as folder,
+    ):
+        (folder / "new").touch()
     assert [p.name for p in target.iterdir()] == ["old"]
     assert list(tmp_path.iterdir()) == [target]
 

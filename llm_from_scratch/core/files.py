@@ -62,7 +62,12 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield part
         if target.exists():
             os.replace(target, old)
-        os.replace(part, target)
+        try:
+            os.replace(part, target)
+        except OSError:
+            if old.exists():
+                os.replace(old, target)
+            raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
