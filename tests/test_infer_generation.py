@@ -95,6 +95,13 @@ def test_probabilities_by_hand():
     assert both.tolist() == [[0, 1, 0, 0]]
 
 
+def test_tokens_that_hold_exactly_p_are_enough():
+    four = torch.zeros(1, 4)  # a quarter each, exactly
+    for p, kept in ((0.25, 1), (0.5, 2), (0.51, 3), (0.75, 3)):
+        found = next_token_probabilities(four, top_p=p)
+        assert int((found > 0).sum()) == kept
+
+
 def test_the_likeliest_token_each_time():
     model = Fixed([1, 2, 3, 4, 5, 6, 7, 8, 9, 0])
     out = generate(model, torch.tensor([[4], [8]]), 4, use_cache=False)
@@ -169,6 +176,7 @@ def test_ends_equal_theirs():
         {"temperature": 0.7},
         {"top_k": 5},
         {"top_p": 0.6},
+        {"top_p": 0.95},
         {"temperature": 1.7, "top_k": 20, "top_p": 0.8},
     ],
     ids=str,

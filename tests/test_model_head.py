@@ -163,6 +163,25 @@ def test_autocast_leaves_float64_alone():
     assert_close(ours, reference(*inputs)[0], rtol=1e-12, atol=0)
 
 
+def test_narrow_weights_are_summed_and_scored_in_float32():
+    hidden, weight, targets = drawn(2048, v=5, dtype=torch.bfloat16)
+    loss, _, to_weight = chunked(hidden, weight, targets, chunk_size=1)
+    logits = F.linear(hidden, weight).float().detach().requires_grad_()
+    wide = F.cross_entropy(logits, targets)
+    assert_close(loss, wide, rtol=1e-5, atol=0.0)
+    slope = 2048 * torch.autograd.grad(wide, logits)[0].bfloat16().float()
+    expected = (slope.T @ hidden.float() / 2048).bfloat16()
+    assert_close(to_weight, expected, rtol=0.05, atol=1e-4)
+
+
+def test_a_mark_beyond_the_vocabulary_is_no_target():
+    hidden, weight, targets = drawn(20)
+    targets[::3] = 1000
+    found = chunked(hidden, weight, targets, ignore_index=1000, chunk_size=7)
+    expected = reference(hidden, weight, targets, ignore_index=1000)
+    assert_close(found, expected)
+
+
 def test_narrow_weights_get_narrow_gradients_and_a_wide_loss():
     wide = drawn(600, 16, 40, torch.float32, std=0.3)
     narrow = [x.detach().bfloat16().requires_grad_() for x in wide[:2]]

@@ -50,7 +50,7 @@ def next_token_probabilities(
     """Distribution to draw from: softmax(logits / temperature), cut twice.
 
     `top_k` keeps the k likeliest, ties with the last of them included; of
-    these `top_p` keeps the fewest that hold more than probability p, at
+    these `top_p` keeps the fewest that hold probability p or more, at
     least one. Source: holtzman2020curious.
     """
     scores = logits.float() / temperature
