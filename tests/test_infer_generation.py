@@ -95,6 +95,19 @@ def test_probabilities_by_hand():
     assert both.tolist() == [[0, 1, 0, 0]]
 
 
+def test_no_graph_is_kept_for_gradients():
+    model, seen = Fixed([1, 2, 0]), []
+    hidden_states = model.hidden_states
+
+    def spy(*args, **more):
+        seen.append(torch.is_grad_enabled())
+        return hidden_states(*args, **more)
+
+    model.hidden_states = spy
+    generate(model, torch.tensor([[1]]), 3, use_cache=False)
+    assert seen == [False] * 3
+
+
 def test_tokens_that_hold_exactly_p_are_enough():
     four = torch.zeros(1, 4)  # a quarter each, exactly
     for p, kept in ((0.25, 1), (0.5, 2), (0.51, 3), (0.75, 3)):
