@@ -191,3 +191,27 @@ def test_a_trial_is_frozen():
         Trial(steps=1).steps = 2
     with pytest.raises(TypeError):
         Trial(1)
+
+
+def test_training_draws_from_a_generator_of_its_own():
+    model = Bigram()
+    before = torch.get_rng_state()
+    train_trial(model, TEXT, Trial(steps=3, batch_size=2, context=8), seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_no_warm_up_begins_at_the_full_rate():
+    model = Bigram()
+    trial = Trial(
+        steps=1, batch_size=2, context=8, lr=0.25, warmup=0, weight_decay=0.0
+    )
+    train_trial(model, TEXT, trial, seed=1)
+    # The first step of Adam moves a weight by the rate, up or down.
+    assert model.shift.abs().max().item() == pytest.approx(0.25, rel=1e-4)
+
+
+def test_the_score_is_taken_without_gradients():
+    model, seen = Bigram(), []
+    model.register_forward_hook(lambda *_: seen.append(torch.is_grad_enabled()))
+    trial_bits(model, TEXT, 8, 4)
+    assert seen == [False]
