@@ -22,23 +22,23 @@ the book prints.
 
 import argparse
 import contextlib
-import importlib.metadata
 import json
 import multiprocessing
 import multiprocessing.connection
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+
+from peers.machine import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+PACKAGES = ("torch", "transformers")
 PATIENCE = 200  # seconds in which a setting must be compiled and warm
 # Where it is safe, processes are copies of one that has imported everything.
 LINUX = sys.platform == "linux"
@@ -560,24 +560,6 @@ def note(rows, tokens):
         )
 
 
-def machine():
-    model = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = [x.split(":")[1].strip() for x in lines if "model name" in x]
-        model = names[0] if names else model
-    names = ("torch", "transformers")
-    return {
-        "processor": model,
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "versions": {n: importlib.metadata.version(n) for n in names},
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "load_before": round(os.getloadavg()[0], 2),
-    }
-
-
 RUN = {
     "training": run_training,
     "generation": run_generation,
@@ -600,7 +582,7 @@ def run(options):
     rounds = 1 if options.quick else options.rounds
     begun = time.perf_counter()
     for name in options.only or RUN:
-        start, before = time.perf_counter(), machine()
+        start, before = time.perf_counter(), machine(PACKAGES)
         with tempfile.TemporaryDirectory() as cache:
             found = RUN[name](sizes, rounds, cache)
         seconds = round(time.perf_counter() - start)

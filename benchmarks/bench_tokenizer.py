@@ -12,23 +12,23 @@ Results go to benchmarks/results/tokenizer.json, from which the book prints.
 """
 
 import argparse
-import importlib.metadata
 import json
 import os
-import platform
 import random
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+
+from peers.machine import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "tokenizer.json"
 END = "<|endoftext|>"
+PACKAGES = ("numba", "numpy", "regex", "rustbpe", "tiktoken", "tokenizers")
 VOCAB = 32_768
 PATTERNS = ("gpt2", "gpt4")
 # tiktoken's own spellings, which it runs faster than ours; same pieces.
@@ -352,24 +352,6 @@ def prepare(folder, quick):
     }
 
 
-def machine():
-    model = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = [x.split(":")[1].strip() for x in lines if "model name" in x]
-        model = names[0] if names else model
-    names = ("numba", "numpy", "regex", "rustbpe", "tiktoken", "tokenizers")
-    return {
-        "processor": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "versions": {n: importlib.metadata.version(n) for n in names},
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "load_before": round(os.getloadavg()[0], 2),
-    }
-
-
 def kinds(folder, rounds):
     """Encoding rates on prose, on 532 languages and on random codes."""
     rows = []
@@ -391,7 +373,7 @@ def run(quick, rounds):
     rounds = 1 if quick else rounds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        out = {"machine": machine(), "text": prepare(folder, quick)}
+        out = {"machine": machine(PACKAGES), "text": prepare(folder, quick)}
         out["text"]["vocab_size"] = VOCAB
         train = [
             (f"train_{tool}", pattern, threads)
