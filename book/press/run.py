@@ -94,7 +94,7 @@ def execute(text: Text, folder: Path, layout: Layout) -> NotebookNode:
 def retell(text: Text, target: Path, layout: Layout) -> NotebookNode:
     """New prose around the outputs stored for the same code.
 
-    PressError if there are none, or if a code cell or its tags changed.
+    PressError if there are none, or if code cells or their tags changed.
     """
     old = read_notebook(target, layout).cells if target.exists() else []
     stored = [cell for cell in old if cell.cell_type == "code"]
@@ -109,6 +109,11 @@ def retell(text: Text, target: Path, layout: Layout) -> NotebookNode:
             )
         for key in ("outputs", "execution_count"):
             cell[key] = one[key]
+    if len(stored) > len(places):
+        raise PressError(
+            f"{layout.name(target)} has code that {text.name} lacks, so run "
+            "it without TEXT=1"
+        )
     return clean(text.notebook)
 
 

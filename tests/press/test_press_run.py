@@ -113,6 +113,13 @@ def test_old_outputs_are_not_kept_for_new_code(ran, old, new):
     assert target.read_bytes() == before
 
 
+def test_outputs_are_not_kept_when_a_cell_went(ran):
+    text = chapter(ran).read_text()
+    chapter(ran).write_text(text[: text.rindex("```{code-cell}")])
+    with pytest.raises(PressError, match="has code that chapters"):
+        run(chapter(ran), ran, only_text=True)
+
+
 def test_text_alone_gives_no_notebook(book):
     with pytest.raises(PressError, match="cell 2 is not in"):
         run(chapter(book), book, only_text=True)
