@@ -82,6 +82,9 @@ CASES = [
     ),
 ]
 GQA = CASES[1]
+QWEN = next(each for each in CASES if each.name == "qwen3")
+# Prompts of different lengths.
+TEXTS = [[5, 6, 7, 8], [9], [11, 12, 13, 14, 15, 16, 17], [3, 3]]
 
 
 def their_model(case: Case, dtype: torch.dtype = torch.float32) -> nn.Module:

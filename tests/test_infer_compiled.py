@@ -24,10 +24,15 @@ from llm_from_scratch.infer.compiled import (
     static_mask,
 )
 from llm_from_scratch.infer.generation import generate, pad_left
-from tests.model_reference import CASES, GQA, ids_for, our_copy, their_model
-
-QWEN = next(each for each in CASES if each.name == "qwen3")
-TEXTS = [[5, 6, 7, 8], [9], [11, 12, 13, 14, 15, 16, 17], [3, 3]]
+from tests.model_reference import (
+    CASES,
+    GQA,
+    QWEN,
+    TEXTS,
+    ids_for,
+    our_copy,
+    their_model,
+)
 
 
 def model_of(case=GQA):
