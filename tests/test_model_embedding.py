@@ -169,6 +169,21 @@ def test_outside_ids_are_errors(ids, bad):
         Embedding(9, 4)(torch.tensor(ids))
 
 
+class OnMps(torch.Tensor):
+    """A CPU tensor that says that it is on Apple's GPU."""
+
+    @property
+    def device(self):
+        return torch.device("mps")
+
+
+def test_on_mps_ids_are_checked_since_its_kernel_gives_zeros():
+    ids = torch.tensor([1, 9]).as_subclass(OnMps)
+    with pytest.raises(ValueError, match="token id 9 is out of range"):
+        check_range(ids, 9, "token id")
+    check_range(ids, 10, "token id")
+
+
 def test_the_check_waits_for_no_device():
     check_range(torch.tensor([99], device="meta"), 9, "token id")
     check_range(torch.empty(0, dtype=torch.long), 9, "token id")

@@ -59,8 +59,8 @@ class Embedding(nn.Module):
     """Row `id` of a learned table for each token id.
 
     Takes integers (...), returns (..., C). Rows start normal with standard
-    deviation `std`. ValueError for an id outside [0, V) if the ids are on
-    the CPU; elsewhere, and in compiled code, the kernel's own check stops it,
+    deviation `std`. ValueError for an id outside [0, V) on the CPU and on
+    "mps"; on CUDA, and in compiled code, the kernel's own check stops it,
     since looking would wait for the device.
     """
 
@@ -93,12 +93,12 @@ class Embedding(nn.Module):
 
 
 def check_range(ids: Int[Tensor, "..."], size: int, what: str) -> None:
-    """ValueError if a CPU tensor holds an index outside [0, size).
+    """ValueError for an index outside [0, size), on the CPU and on "mps".
 
-    Tensors on other devices pass: to look at one number would make the
-    program wait for the device.
+    Tensors on other devices pass: their kernels look, and to look at one
+    number here would make the program wait for the device.
     """
-    if ids.device.type != "cpu" or ids.numel() == 0:
+    if ids.device.type not in ("cpu", "mps") or ids.numel() == 0:
         return
     low, high = (int(x) for x in ids.aminmax())
     if low < 0 or high >= size:

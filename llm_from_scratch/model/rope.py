@@ -123,8 +123,8 @@ class RotaryEmbedding(nn.Module):
 
     `tables(positions)` is meant to be called once per forward pass and shared
     by all layers. The tables are float32 whatever the model is cast to, and
-    are not saved. ValueError for a position outside [0, max_seq_len) if
-    positions are on the CPU. Source: su2021roformer.
+    are not saved. ValueError for a position outside [0, max_seq_len), as
+    `check_range` finds it. Source: su2021roformer.
     """
 
     cos: Tensor

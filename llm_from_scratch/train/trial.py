@@ -124,7 +124,9 @@ def trial_bits(
             f"{len(data)} bytes hold no window of {context} and a next byte"
         )
     device = next(model.parameters()).device
-    at = torch.linspace(0, len(data) - context - 1, windows).long()
+    last = len(data) - context - 1
+    # In float32 the end of many millions may be rounded up, past the last.
+    at = torch.linspace(0, last, windows).long().clamp(max=last)
     ids = data.unfold(0, context + 1, 1)[at].long().to(device)
     total = 0.0
     for part in ids.split(16):
