@@ -134,6 +134,48 @@ def test_numerical_gradients():
     assert torch.autograd.gradcheck(loss, (hidden, weight))
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("z_loss", [0.0, 0.3])
+def test_reduction_and_penalty_equal_those_written_out(z_loss, reduction):
+    hidden, weight, targets = drawn(13)
+    targets[::3] = -100
+    logits = F.linear(hidden, weight)
+    loss = F.cross_entropy(logits, targets, reduction=reduction)
+    extra = z_loss * logits.logsumexp(-1)[targets != -100].square()
+    loss = loss + (extra.sum() if reduction == "sum" else extra.mean())
+    expected = loss, *torch.autograd.grad(loss, (hidden, weight))
+    more = {"z_loss": z_loss, "reduction": reduction, "chunk_size": 4}
+    for a, b in zip(
+        chunked(hidden, weight, targets, **more), expected, strict=True
+    ):
+        assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_penalty_by_hand():
+    # Logits (ln 3, 0): Z = 4 and p = 3/4, 1/4.
+    hidden = torch.ones(1, 1, dtype=torch.float64, requires_grad=True)
+    weight = torch.tensor([[math.log(3)], [0.0]], dtype=torch.float64)
+    weight.requires_grad_()
+    loss, _, to_weight = chunked(hidden, weight, torch.tensor([1]), z_loss=0.5)
+    z = math.log(4)
+    assert loss.item() == pytest.approx(z + 0.5 * z**2)
+    slope = (1 + z) * torch.tensor([[3 / 4], [1 / 4]]).double()
+    assert_close(to_weight, slope - torch.tensor([[0.0], [1]]).double())
+
+
+@pytest.mark.parametrize("z_loss", [0.0, 0.3])
+def test_numerical_gradients_of_a_sum(z_loss):
+    hidden, weight, targets = drawn(5, 3, 4)
+    targets[1] = -100
+
+    def loss(h, w):
+        return linear_cross_entropy(
+            h, w, targets, chunk_size=2, z_loss=z_loss, reduction="sum"
+        )
+
+    assert torch.autograd.gradcheck(loss, (hidden, weight))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_computes_as_a_linear_layer_would(dtype):
     inputs = drawn(50, 16, 40, torch.float32)
@@ -329,5 +371,7 @@ def test_shapes_that_do_not_fit():
         ValueError, match=r"hidden \(5, 7\) needs one target .* targets \(4,\)"
     ):
         linear_cross_entropy(hidden, weight, targets[:4])
+    with pytest.raises(ValueError, match='"mean" or "sum", got \'none\''):
+        linear_cross_entropy(hidden, weight, targets, reduction="none")
     with pytest.raises(ValueError, match=r"at least 1, got .* chunk_size 0"):
         linear_cross_entropy(hidden, weight, targets, chunk_size=0)
