@@ -258,6 +258,8 @@ def test_the_cache_holds_what_the_layers_give_it():
     stored = 0
 
     class Counting:
+        length = 0
+
         def update(self, layer, k, v):
             nonlocal stored
             stored += k.nbytes + v.nbytes

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from llm_from_scratch.model.attention import document_mask
+from llm_from_scratch.model.attention import Cache, document_mask
 from llm_from_scratch.model.config import ModelConfig
 from llm_from_scratch.model.transformer import TransformerLM, check_weights
 from tests.model_reference import (
@@ -310,6 +310,46 @@ def test_too_long_a_text_with_a_cache_is_refused():
     model(ids_for(SMALL, 1, 12), cache=cache)
     with pytest.raises(ValueError, match="12 tokens in the cache and 5 new"):
         model(ids_for(SMALL, 1, 5), cache=cache)
+
+
+def test_a_cache_that_hides_its_length_is_refused():
+    class Silent:
+        def update(self, layer, k, v):
+            return k, v
+
+    model, ids = small(), ids_for(SMALL, 1, 4)
+    assert isinstance(Silent(), Cache)
+    with pytest.raises(ValueError, match="`length`, or give `positions`"):
+        model(ids, cache=Silent())
+    places = torch.arange(4)
+    assert torch.equal(model(ids, cache=Silent(), positions=places), model(ids))
+
+
+@pytest.mark.parametrize("shape", [(1,), (2, 1), (7,), (2, 9), ()])
+def test_positions_that_do_not_number_the_tokens_are_refused(shape):
+    model, positions = small(), torch.full(shape, 3)
+    model.model.embed_tokens.forward = Forbidden().forward
+    with pytest.raises(ValueError, match="do not number the 8 tokens"):
+        model(ids_for(SMALL, 2, 8), positions=positions)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        torch.zeros(2, 3),
+        torch.zeros(2, 3, dtype=torch.uint8),
+        torch.zeros(2, 3, dtype=torch.int16),
+        torch.zeros(3, dtype=torch.long),
+        torch.zeros(1, 2, 3, dtype=torch.long),
+    ],
+    ids=["float", "uint8", "int16", "one axis", "three axes"],
+)
+def test_ids_of_another_kind_are_refused(ids, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    model = small()
+    model.model.embed_tokens = Forbidden()
+    with pytest.raises(ValueError, match=r"int64 or int32 and \(B, T\), got"):
+        model(ids)
 
 
 @pytest.mark.parametrize("wrong", [50, -1])

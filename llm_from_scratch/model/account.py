@@ -220,7 +220,7 @@ def training_memory(
 ) -> Memory:
     """Weights, gradients, AdamW's two moments, and what is kept between.
 
-    4, 4 and 8 bytes for each parameter. Source: rajbhandari2020zero.
+    4, 4 and 8 bytes for each parameter.
     """
     count = parameter_count(config).total
     return Memory(

@@ -101,24 +101,39 @@ class TransformerLM(nn.Module):
         """What the head reads: the residual stream after the final norm.
 
         `positions` (T) or (B, T) default to those after the cache's.
-        `mask`, True = attend, (B, 1, T, S), defaults to causal. ValueError,
-        before any computation, for ids that are no integers on the
-        model's device, texts that are too long, and mixed weights.
+        `mask`, True = attend, is (T, S) or (B, 1, T, S) and stands in for
+        the causal one, so it must contain it. ValueError, before any
+        computation, for ids that are no (B, T) integers on the model's
+        device, places that do not fit, and, with T > 1, mixed weights.
         """
         _check_input(self, input_ids)
+        positions = _places(self, input_ids, cache, positions)
         x = self.model.embed_tokens(input_ids)
-        if positions is None:
-            positions = _next_positions(self, input_ids, cache)
         rotation = self.model.rotary.tables(positions, x.dtype)
         for layer in self.model.layers:
             x = layer(x, rotation, mask, cache)
         return self.model.norm(x)
 
 
-def _next_positions(
-    model: TransformerLM, input_ids: Tensor, cache: Cache | None
-) -> Int[Tensor, " T"]:
-    """Places of new tokens, which follow those in the cache."""
+def _places(
+    model: TransformerLM,
+    input_ids: Tensor,
+    cache: Cache | None,
+    given: Tensor | None,
+) -> Int[Tensor, "*B T"]:
+    """Places of new tokens: as given, or those that follow the cache."""
+    if given is not None:
+        if given.shape[-1:] != input_ids.shape[1:]:
+            raise ValueError(
+                f"positions {tuple(given.shape)} do not number the "
+                f"{input_ids.shape[1]} tokens of each text"
+            )
+        return given
+    if cache is not None and not hasattr(cache, "length"):
+        raise ValueError(
+            "the cache does not say how many tokens it holds: give it a "
+            "`length`, or give `positions`"
+        )
     past, new = int(getattr(cache, "length", 0)), input_ids.shape[1]
     limit = model.config.max_position_embeddings
     if past + new > limit:
@@ -132,6 +147,12 @@ def _next_positions(
 
 def _check_input(model: TransformerLM, input_ids: Tensor) -> None:
     """ValueError for inputs and weights that do not go together."""
+    whole = input_ids.dtype in (torch.int64, torch.int32)
+    if input_ids.dim() != 2 or not whole:
+        raise ValueError(
+            "input_ids must be int64 or int32 and (B, T), got "
+            f"{input_ids.dtype} and {tuple(input_ids.shape)}"
+        )
     device = model.model.embed_tokens.weight.device
     if input_ids.device != device:
         raise ValueError(
