@@ -1,4 +1,4 @@
-"""The run of the book measured: shards, loader, trainer, and two races.
+"""The run of the book measured: shards, loader, trainer, and a race.
 
     python benchmarks/bench_training.py               all of it, 30 minutes
     python benchmarks/bench_training.py --only race   one part (see below)
@@ -8,12 +8,12 @@ Parts, stored one by one in benchmarks/results/training.json:
 
 laptop      `llm run --preset laptop` in a clean folder, as a reader does it;
             also stored as laptop.json and laptop_metrics.jsonl
+tune        nanoGPT's learning rate for the race, on few tokens
 race        the same configuration beside nanoGPT's loop, at equal seconds
 trainer     our trainer beside a bare loop of forward, backward, update
 checkpoint  saving and loading 100M parameters with AdamW's state
 shards      writing shards beside the tokenizer alone
 loader      tokens a second, and memory for shards of 2 GB
-tune        (only when asked) the learning rates that both run with
 
 Let nothing else run beside it. What is compared takes turns, so that a busy
 minute hits both; imports and compilation are outside of every time, except
@@ -50,18 +50,15 @@ SYSTEMS = {
     "ours": {"system": "ours", "settings": {}},
     "ours, AdamW": {
         "system": "ours",
-        "settings": {"optimizer": "adamw", "lr": 6e-3},
+        "settings": {"optimizer": "adamw", "lr": 4e-3},
     },
     "nanoGPT": {
         "system": "nanogpt",
         "settings": {"lr": 4e-3, "batch_size": 16},
     },
 }
-RATES = {  # what `tune` tries
-    "ours": (4e-3, 8e-3, 16e-3),
-    "ours, AdamW": (3e-3, 6e-3, 12e-3),
-    "nanoGPT": (2e-3, 4e-3, 8e-3, 16e-3),
-}
+# What `tune` tries with nanoGPT; ours runs with what its preset says.
+RATES = (2e-3, 4e-3, 8e-3, 16e-3)
 
 
 # --- processes that take turns
@@ -133,7 +130,10 @@ class Runner:
     def turn(self, word):
         """Let it go on with a word; keep and return the row that comes."""
         self.pipe.send(word)
-        row = self.read()
+        return self.keep(self.read())
+
+    def keep(self, row):
+        """Add a row, unless it says that this was the end."""
         if not self.done:
             self.rows.append(row)
         return row
@@ -162,6 +162,17 @@ def take_turns(started, word):
     while waiting:
         for one in waiting:
             one.turn(word)
+        waiting = [one for one in waiting if not one.done]
+
+
+def abreast(started, word):
+    """All at the same time, until all have ended."""
+    waiting = list(started)
+    while waiting:
+        for one in waiting:
+            one.pipe.send(word)
+        for one in waiting:
+            one.keep(one.read())
         waiting = [one for one in waiting if not one.done]
 
 
@@ -727,14 +738,14 @@ def race_worker(task, over):
     race.RUN[task["system"]](task, task["config"], over)
 
 
-def race_tasks(options, config, data, steps):
-    """One task for each system; `steps` by name."""
+def race_tasks(options, config, data, steps, lr):
+    """One task for each system; `steps` by name, `lr` for AdamW's."""
     return {
         name: (
             race_worker,
             {
                 "system": spec["system"],
-                "settings": quick_settings(spec, options.quick),
+                "settings": settings_of(spec, options.quick, lr),
                 "config": config,
                 "data": str(data),
                 "folder": str(data / f"run {name} {steps[name]}"),
@@ -747,35 +758,43 @@ def race_tasks(options, config, data, steps):
     }
 
 
-def quick_settings(spec, quick):
+def settings_of(spec, quick, lr):
     """The settings of a system; in a rehearsal batches are small."""
     settings = dict(spec["settings"])
+    if lr and "lr" in settings:
+        settings["lr"] = lr
     if quick and spec["system"] == "nanogpt":
         settings |= {"batch_size": 8, "compile": False}
     return settings
 
 
 def run_race(options):
-    """Measure each system's rate alone; then all run for equal seconds."""
-    seconds, turn = (1.5, 0.5) if options.quick else (options.seconds, 10.0)
+    """Measure each system's rate alone; then all run for equal seconds.
+
+    Where AdamW steps, it does so at the rate that `tune` found.
+    """
+    lr = tuned(options)
+    seconds, turn = (1.5, 0.5) if options.quick else (options.seconds, 12.5)
     config = configuration(options.quick)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        config = prepare(config, data, 2000 if options.quick else 12_000)
+        config = prepare(config, data, 2000 if options.quick else 8_000)
         some = 6 if options.quick else 30
         steps, rates = dict.fromkeys(SYSTEMS, some), {}
-        for name, one in race_tasks(options, config, data, steps).items():
+        for name, one in race_tasks(options, config, data, steps, lr).items():
             with runners({name: one}) as started:
                 take_turns(started, 3600)
             times = per_step(started[0].rows[1:])
             rates[name] = 1 / median(times)
             steps[name] = max(2, round(seconds * rates[name]))
-        with runners(race_tasks(options, config, data, steps)) as started:
+        tasks = race_tasks(options, config, data, steps, lr)
+        with runners(tasks) as started:
             take_turns(started, turn)
         rows = [
             {
                 "name": one.name,
-                **SYSTEMS[one.name],
+                "system": SYSTEMS[one.name]["system"],
+                "settings": tasks[one.name][1]["settings"],
                 "steps": steps[one.name],
                 "tokens_per_step": tokens_of(one.name, config),
                 **one.rows[0]["ready"],
@@ -832,40 +851,46 @@ def race_table(rows, seconds):
     return found
 
 
-# --- tuning, for the race to be fair
+# --- tuning
 
 
 def run_tune(options):
-    """Each system at each learning rate, for equal tokens; one thread."""
+    """A GPT at each learning rate, for equal tokens, two runs abreast."""
     config = configuration(options.quick)
     tokens = 20_000 if options.quick else options.tokens
     steps = max(2, tokens // (config.train.batch_size * config.train.context))
-    path = options.out / "training.json"
-    old = json.loads(path.read_text()) if path.exists() else {}
-    rows = old.get("tune", {}).get("rows", [])
-    begun = time.monotonic()
+    rows, waiting = [], list(RATES)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        config = prepare(config, data, 2000 if options.quick else 12_000)
-        for name, lr in [(n, lr) for n in RATES for lr in RATES[n]]:
-            key = {"name": name, "lr": lr, "steps": steps}
-            if any(key.items() <= row.items() for row in rows):
-                continue
-            if time.monotonic() - begun > options.limit:
-                print("more remains: call again")
-                break
-            same = dict.fromkeys(RATES, steps)
-            make, task = race_tasks(options, config, data, same)[name]
-            task["settings"] |= {"lr": lr}
-            task |= {"threads": 1, "folder": f"{task['folder']} {lr}"}
-            with runners({name: (make, task)}) as started:
-                take_turns(started, 3600)
-            last = started[0].rows[-1]
-            rows.append(key | {"bits_per_byte": last["bits_per_byte"]})
-            mean = round(mean_bits(last["bits_per_byte"]), 4)
-            rows[-1] |= {"mean": mean, "cpu": last["cpu"]}
-            print(json.dumps(rows[-1]), flush=True)
-    return {"rows": rows}
+        config = prepare(config, data, 2000 if options.quick else 8_000)
+        tasks = race_tasks(
+            options, config, data, dict.fromkeys(SYSTEMS, steps), None
+        )
+        make, task = tasks["nanoGPT"]
+        while waiting:
+            now, waiting = waiting[: cores()], waiting[cores() :]
+            named = {}
+            for lr in now:
+                settings = task["settings"] | {"lr": lr}
+                named[lr] = (make, task | {"threads": 1, "settings": settings})
+            with runners(named) as started:
+                abreast(started, 3600)
+                for one in started:
+                    bits = one.rows[-1]["bits_per_byte"]
+                    row = {"lr": one.name, "steps": steps, "bits": bits}
+                    row |= {"mean": round(mean_bits(bits), 4)}
+                    row |= {"cpu": one.rows[-1]["cpu"]}
+                    rows.append(row)
+                    print(json.dumps(row), flush=True)
+    best = min(rows, key=lambda row: row["mean"])
+    return {"rows": rows, "lr": best["lr"]}
+
+
+def tuned(options):
+    """The learning rate that `tune` found best, if it was run."""
+    path = options.out / "training.json"
+    whole = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return whole.get("tune", {}).get("lr")
 
 
 # --- all of it
@@ -873,12 +898,12 @@ def run_tune(options):
 
 RUN = {
     "laptop": run_laptop,
+    "tune": run_tune,
     "race": run_race,
     "trainer": run_trainer,
     "checkpoint": run_checkpoint,
     "shards": run_shards,
     "loader": run_loader,
-    "tune": run_tune,
 }
 
 
@@ -891,7 +916,7 @@ def run(options):
     """Measure what was asked for; store each part when it is there."""
     path, failed = options.out / "training.json", []
     begun = time.perf_counter()
-    for name in options.only or [n for n in RUN if n != "tune"]:
+    for name in options.only or RUN:
         start, before = time.perf_counter(), machine(PACKAGES)
         try:
             found = RUN[name](options)
@@ -924,9 +949,8 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=RUN)
     parser.add_argument("--out", type=Path, default=None)
-    parser.add_argument("--seconds", type=float, default=240, help="of a race")
-    parser.add_argument("--tokens", type=int, default=1_000_000)
-    parser.add_argument("--limit", type=float, default=1e9)
+    parser.add_argument("--seconds", type=float, default=200, help="of a race")
+    parser.add_argument("--tokens", type=int, default=500_000)
     options = parser.parse_args()
     if options.out is None:  # a rehearsal must not replace measurements
         quick = Path(tempfile.gettempdir()) / "bench_training_quick"
