@@ -216,3 +216,34 @@ def test_processes_take_turns_until_all_have_ended(bench):
         bench.take_turns(started, 1.0)
     numbers = [[row["number"] for row in one.rows] for one in started]
     assert numbers == [[0, 1, 2], [0]]
+
+
+def test_adamw_steps_at_the_tuned_rate_and_muon_at_its_own(bench, tmp_path):
+    from types import SimpleNamespace
+
+    options = SimpleNamespace(out=tmp_path)
+    assert bench.tuned(options) is None
+    found = json.dumps({"tune": {"lr": 0.5}})
+    (tmp_path / "training.json").write_text(found)
+    lr = bench.tuned(options)
+    settings = {
+        name: bench.settings_of(spec, False, lr)
+        for name, spec in bench.SYSTEMS.items()
+    }
+    assert settings["ours"] == {}
+    assert settings["ours, AdamW"]["lr"] == settings["nanoGPT"]["lr"] == 0.5
+    assert bench.SYSTEMS["nanoGPT"]["settings"]["lr"] != 0.5
+
+
+def test_two_processes_run_abreast(bench):
+    def count(task, over):
+        for number in range(task["count"]):
+            over({"number": number})
+
+    tasks = {
+        name: (count, {"quick": False, "count": n})
+        for name, n in (("a", 1), ("b", 2))
+    }
+    with bench.runners(tasks) as started:
+        bench.abreast(started, 1.0)
+    assert [len(one.rows) for one in started] == [1, 2]
