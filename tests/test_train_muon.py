@@ -108,6 +108,17 @@ def test_hundreds_of_steps_have_pytorchs_bits(rule, nesterov):
         assert same(ours.state[p].values(), theirs.state[q].values())
 
 
+def test_every_setting_is_used():
+    more = {"lr": 0.02, "ns_steps": 3, "ns_coefficients": (1.875, -1.25, 0.375)}
+    more |= {"eps": 0.5, "weight_decay": 0.4, "momentum": 0.7}
+    a, b = matrices(), matrices()
+    for p in (*a, *b):
+        p.data *= 0.01
+    run(a, Muon(a, **more), 20)
+    run(b, torch.optim.Muon(b, **more), 20)
+    assert same(a, b)
+
+
 def test_defaults_are_pytorchs():
     ours, theirs = Muon(matrices()), torch.optim.Muon(matrices())
     assert ours.defaults == theirs.defaults | {"use_muon": True}
