@@ -32,6 +32,15 @@ if TYPE_CHECKING:
     from llm_from_scratch.train.checkpoint import write_state as write_state
     from llm_from_scratch.train.config import TrainConfig as TrainConfig
     from llm_from_scratch.train.config import changes as changes
+    from llm_from_scratch.train.gradients import (
+        backward_in_parts as backward_in_parts,
+    )
+    from llm_from_scratch.train.gradients import (
+        clip_grad_norm_ as clip_grad_norm_,
+    )
+    from llm_from_scratch.train.gradients import (
+        nonfinite_gradients as nonfinite_gradients,
+    )
     from llm_from_scratch.train.loss import cross_entropy as cross_entropy
     from llm_from_scratch.train.loss import log_sum_exp as log_sum_exp
     from llm_from_scratch.train.muon import QUINTIC as QUINTIC
@@ -56,6 +65,26 @@ if TYPE_CHECKING:
     from llm_from_scratch.train.parts import token_loss as token_loss
     from llm_from_scratch.train.parts import train_step as train_step
     from llm_from_scratch.train.parts import update as update
+    from llm_from_scratch.train.precision import PRECISIONS as PRECISIONS
+    from llm_from_scratch.train.precision import LossScaler as LossScaler
+    from llm_from_scratch.train.precision import autocast as autocast
+    from llm_from_scratch.train.precision import (
+        checkpoint_blocks as checkpoint_blocks,
+    )
+    from llm_from_scratch.train.precision import spacing as spacing
+    from llm_from_scratch.train.precision import stalls_at as stalls_at
+    from llm_from_scratch.train.schedule import SCHEDULES as SCHEDULES
+    from llm_from_scratch.train.schedule import Schedule as Schedule
+    from llm_from_scratch.train.schedule import (
+        get_lr_cosine_schedule as get_lr_cosine_schedule,
+    )
+    from llm_from_scratch.train.schedule import (
+        get_lr_linear_schedule as get_lr_linear_schedule,
+    )
+    from llm_from_scratch.train.schedule import (
+        get_lr_wsd_schedule as get_lr_wsd_schedule,
+    )
+    from llm_from_scratch.train.schedule import set_lr as set_lr
     from llm_from_scratch.train.store import CheckpointStore as CheckpointStore
     from llm_from_scratch.train.store import set_aside as set_aside
     from llm_from_scratch.train.tally import Ahead as Ahead
@@ -74,7 +103,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HEADS",
+    "PRECISIONS",
     "QUINTIC",
+    "SCHEDULES",
     "AdamW",
     "Ahead",
     "BinaryFile",
@@ -82,9 +113,11 @@ __all__ = [
     "CheckpointStore",
     "GroupOptimizer",
     "Loader",
+    "LossScaler",
     "Muon",
     "Packed",
     "Parts",
+    "Schedule",
     "StateFile",
     "StepResult",
     "Tally",
@@ -96,11 +129,18 @@ __all__ = [
     "Where",
     "adamw_group",
     "adamw_update",
+    "autocast",
     "backward",
+    "backward_in_parts",
     "byte_stream",
     "changes",
+    "checkpoint_blocks",
     "clip",
+    "clip_grad_norm_",
     "cross_entropy",
+    "get_lr_cosine_schedule",
+    "get_lr_linear_schedule",
+    "get_lr_wsd_schedule",
     "heldout_loss",
     "load_checkpoint",
     "load_model_state",
@@ -109,6 +149,7 @@ __all__ = [
     "make_parts",
     "muon_group",
     "muon_scale",
+    "nonfinite_gradients",
     "on_cpu",
     "on_device",
     "orthogonalize",
@@ -119,6 +160,9 @@ __all__ = [
     "save",
     "save_checkpoint",
     "set_aside",
+    "set_lr",
+    "spacing",
+    "stalls_at",
     "suspects",
     "token_loss",
     "train_step",
@@ -133,7 +177,9 @@ __all__ = [
 
 _HOME = {
     "HEADS": "llm_from_scratch.train.optim",
+    "PRECISIONS": "llm_from_scratch.train.precision",
     "QUINTIC": "llm_from_scratch.train.muon",
+    "SCHEDULES": "llm_from_scratch.train.schedule",
     "AdamW": "llm_from_scratch.train.adamw",
     "Ahead": "llm_from_scratch.train.tally",
     "BinaryFile": "llm_from_scratch.train.checkpoint",
@@ -141,9 +187,11 @@ _HOME = {
     "CheckpointStore": "llm_from_scratch.train.store",
     "GroupOptimizer": "llm_from_scratch.train.adamw",
     "Loader": "llm_from_scratch.train.parts",
+    "LossScaler": "llm_from_scratch.train.precision",
     "Muon": "llm_from_scratch.train.muon",
     "Packed": "llm_from_scratch.train.checkpoint",
     "Parts": "llm_from_scratch.train.parts",
+    "Schedule": "llm_from_scratch.train.schedule",
     "StateFile": "llm_from_scratch.train.checkpoint",
     "StepResult": "llm_from_scratch.train.parts",
     "Tally": "llm_from_scratch.train.tally",
@@ -155,11 +203,18 @@ _HOME = {
     "Where": "llm_from_scratch.train.checkpoint",
     "adamw_group": "llm_from_scratch.train.adamw",
     "adamw_update": "llm_from_scratch.train.adamw",
+    "autocast": "llm_from_scratch.train.precision",
     "backward": "llm_from_scratch.train.parts",
+    "backward_in_parts": "llm_from_scratch.train.gradients",
     "byte_stream": "llm_from_scratch.train.trial",
     "changes": "llm_from_scratch.train.config",
+    "checkpoint_blocks": "llm_from_scratch.train.precision",
     "clip": "llm_from_scratch.train.parts",
+    "clip_grad_norm_": "llm_from_scratch.train.gradients",
     "cross_entropy": "llm_from_scratch.train.loss",
+    "get_lr_cosine_schedule": "llm_from_scratch.train.schedule",
+    "get_lr_linear_schedule": "llm_from_scratch.train.schedule",
+    "get_lr_wsd_schedule": "llm_from_scratch.train.schedule",
     "heldout_loss": "llm_from_scratch.train.tally",
     "load_checkpoint": "llm_from_scratch.train.checkpoint",
     "load_model_state": "llm_from_scratch.train.checkpoint",
@@ -168,6 +223,7 @@ _HOME = {
     "make_parts": "llm_from_scratch.train.parts",
     "muon_group": "llm_from_scratch.train.muon",
     "muon_scale": "llm_from_scratch.train.muon",
+    "nonfinite_gradients": "llm_from_scratch.train.gradients",
     "on_cpu": "llm_from_scratch.train.checkpoint",
     "on_device": "llm_from_scratch.train.parts",
     "orthogonalize": "llm_from_scratch.train.muon",
@@ -178,6 +234,9 @@ _HOME = {
     "save": "llm_from_scratch.train.parts",
     "save_checkpoint": "llm_from_scratch.train.checkpoint",
     "set_aside": "llm_from_scratch.train.store",
+    "set_lr": "llm_from_scratch.train.schedule",
+    "spacing": "llm_from_scratch.train.precision",
+    "stalls_at": "llm_from_scratch.train.precision",
     "suspects": "llm_from_scratch.train.watch",
     "token_loss": "llm_from_scratch.train.parts",
     "train_step": "llm_from_scratch.train.parts",
