@@ -1,0 +1,323 @@
+"""The checks: they name each bug, spare health, and touch nothing."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.testing import assert_close
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from llm_from_scratch.data.batch import IGNORED, Batch
+from llm_from_scratch.model.config import ModelConfig
+from llm_from_scratch.model.transformer import TransformerLM
+from llm_from_scratch.train.bugs import BUGS, infect
+from llm_from_scratch.train.checks import CHECKS, run_checks
+from llm_from_scratch.train.checks_of_model import moved_by
+from llm_from_scratch.train.checks_of_steps import batch_gradient
+from llm_from_scratch.train.parts import make_parts, train_step
+from llm_from_scratch.train.reference import plain_nats
+from llm_from_scratch.train.verdict import check, tolerance, twin
+from llm_from_scratch.train.zoo import ZOO_CONFIG, ZOO_MODEL, zoo_parts
+
+
+def failed(parts, names=None):
+    return [v.check for v in run_checks(parts, names) if v.passed is False]
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_healthy_run_trips_no_check(seed):
+    verdicts = run_checks(zoo_parts(seed))
+    assert [v.check for v in verdicts] == list(CHECKS)
+    assert all(v.passed for v in verdicts), verdicts
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"precision": "bf16"},
+        {"precision": "fp16"},
+        {"optimizer": "muon", "lr": 5e-3},
+        {"activation_checkpointing": True, "micro_batch_size": None},
+        {"schedule": "wsd", "z_loss": 1e-4, "clip_norm": 0.0},
+    ],
+    ids=["bf16", "fp16", "muon", "recomputed", "wsd"],
+)
+def test_other_healthy_runs_trip_no_check_either(changes):
+    parts = zoo_parts(1, replace(ZOO_CONFIG, **changes))
+    assert failed(parts) == []
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_every_bug_is_named_by_its_check(name):
+    named = [BUGS[name].check]
+    assert failed(infect(zoo_parts(3), name), named) == named
+
+
+@pytest.mark.parametrize(("kind", "tied"), [("llama", False), ("qwen3", True)])
+def test_other_decoders_pass(kind, tied):
+    model = replace(ZOO_MODEL, model_type=kind, tie_word_embeddings=tied)
+    healthy = zoo_parts(0)
+    parts = make_parts(
+        TransformerLM(model), _Loader(healthy.next_batch), ZOO_CONFIG
+    )
+    verdicts = {v.check: v.passed for v in run_checks(parts)}
+    assert verdicts["tied"] is (True if tied else None)
+    assert verdicts["heldout"] is None
+    assert False not in verdicts.values()
+
+
+class _Loader:
+    def __init__(self, batch) -> None:
+        self.batch = batch
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+def test_checks_leave_the_run_untouched():
+    parts = zoo_parts(0)
+    train_step(parts, 0)
+    before = copy.deepcopy(parts.save(parts, 1)), torch.get_rng_state()
+    run_checks(parts)
+    after = parts.save(parts, 1)
+    assert_close(after, before[0], rtol=0, atol=0)
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_a_twin_trains_its_own_weights():
+    parts = zoo_parts(0)
+    run, old = twin(parts), copy.deepcopy(parts.model.state_dict())
+    train_step(run, 0)
+    assert_close(parts.model.state_dict(), old, rtol=0, atol=0)
+    assert not parts.optimizer.state
+    mine = {id(p) for p in run.model.parameters()}
+    groups = run.optimizer.param_groups
+    assert {id(p) for group in groups for p in group["params"]} == mine
+
+
+def llama_pair(seed=0):
+    """One set of weights, as `transformers` runs it and as a state dict."""
+    torch.manual_seed(seed)
+    names = (
+        "vocab_size hidden_size intermediate_size num_hidden_layers "
+        "num_attention_heads num_key_value_heads max_position_embeddings"
+    ).split()
+    config = ModelConfig(
+        **{name: getattr(ZOO_MODEL, name) for name in names},
+        rms_norm_eps=1e-5,
+        rope_theta=500.0,
+    )
+    theirs = LlamaForCausalLM(
+        LlamaConfig(
+            **{name: getattr(ZOO_MODEL, name) for name in names},
+            rms_norm_eps=1e-5,
+            rope_parameters={"rope_type": "default", "rope_theta": 500.0},
+        )
+    )
+    return config, theirs.double()
+
+
+def test_the_formulas_are_those_of_transformers():
+    config, theirs = llama_pair()
+    ids = torch.randint(256, (2, 40))
+    with torch.no_grad():
+        right = -theirs(ids).logits.log_softmax(-1)
+    ours = plain_nats(theirs.state_dict(), config, ids)
+    assert_close(ours, right, rtol=1e-5, atol=1e-5)  # their angles: float32
+
+
+def test_the_formulas_keep_documents_apart():
+    config, theirs = llama_pair(1)
+    weights, ids = theirs.state_dict(), torch.randint(256, (1, 12))
+    owner = torch.tensor([[0] * 5 + [1] * 7])
+    row = plain_nats(weights, config, ids, owner)
+    alone = plain_nats(weights, config, ids[:, 5:])
+    assert_close(row[:, 5:], alone)
+
+
+def test_the_reference_hears_a_whisper():
+    """Fresh weights hide a wrong scale; four times as loud they do not."""
+    right, wrong = zoo_parts(0), infect(zoo_parts(0), "wrong-attention-scale")
+    batch = right.next_batch(0)
+    with torch.no_grad():
+        a = right.loss(right.model, batch).item()
+        b = wrong.loss(wrong.model, batch).item()
+    assert abs(a - b) / a < 1e-3
+    (verdict,) = run_checks(wrong, ["reference"])
+    loss, formula = (
+        float(part.split()[-1]) for part in verdict.message.split(",")
+    )
+    assert abs(loss - formula) / formula > 2e-3
+
+
+def test_equal_counts_hide_the_mean_of_means():
+    right, wrong = zoo_parts(0), infect(zoo_parts(0), "mean-of-means")
+    ids = torch.randint(256, (8, 65))
+    batch = Batch(ids[:, :-1], ids[:, 1:])
+    a, b = batch_gradient(right, batch), batch_gradient(wrong, batch)
+    assert_close(a, b, rtol=1e-4, atol=1e-6)
+    assert failed(wrong, ["accumulation"]) == ["accumulation"]
+
+
+def number(parts, name):
+    """The number of the form 1e-03 in a verdict's message."""
+    (verdict,) = run_checks(parts, [name])
+    words = verdict.message.replace(",", "").split()
+    return next(float(word) for word in words if "e-" in word or "e+" in word)
+
+
+@pytest.mark.parametrize(
+    ("name", "fine"),
+    [
+        ("no-causal-mask", 1e-6),
+        ("leaking-documents", 1e-6),
+        ("mean-of-means", 1e-3),
+        ("last-micro-batch", 1e-3),
+        ("no-zero-grad", 1e-4),
+    ],
+)
+def test_verdicts_are_not_close(name, fine):
+    named = BUGS[name].check
+    assert number(zoo_parts(2), named) < fine / 10
+    assert number(infect(zoo_parts(2), name), named) > 10 * fine
+
+
+def test_coverage_allows_four_passes_and_not_five():
+    read = zoo_parts(0).next_batch
+    for passes, passed in ((4, True), (5, False)):
+        period = 100 // passes
+        parts = replace(
+            zoo_parts(0), next_batch=lambda step, n=period: read(step % n)
+        )
+        (verdict,) = run_checks(parts, ["coverage"])
+        assert verdict.passed is passed, verdict
+
+
+def test_targets_between_documents_are_not_asked_for():
+    ids = torch.tensor([[5, 6, 7, 8, 9]])
+    targets = torch.tensor([[6, 0, 8, 9, 0]])  # documents end after 6 and 9
+    owner = torch.tensor([[0, 0, 1, 1, 1]])
+    parts = zoo_parts(0)
+    for batch, passed in (
+        (Batch(ids, targets, owner), True),
+        (Batch(ids, targets), False),
+    ):
+        told = replace(parts, next_batch=lambda step, b=batch: b)
+        assert run_checks(told, ["targets"])[0].passed is passed
+
+
+def test_a_batch_without_targets_fails():
+    parts = zoo_parts(0)
+
+    def empty(step):
+        batch = parts.next_batch(step)
+        return replace(batch, targets=torch.full_like(batch.targets, IGNORED))
+
+    assert failed(replace(parts, next_batch=empty), ["padding"])
+
+
+def test_moved_by_sees_only_what_may_not_be_read():
+    parts = zoo_parts(0)
+    batch = replace(parts.next_batch(0), document_ids=None)
+    first = torch.arange(64).expand_as(batch.input_ids) < 32
+    assert moved_by(parts, batch, first, ~first) == 0
+    assert moved_by(parts, batch, ~first, first) > 1e-4
+
+
+def test_a_started_run_is_not_asked_for_its_first_loss():
+    parts = zoo_parts(0)
+    train_step(parts, 0)
+    (verdict,) = run_checks(parts, ["start"])
+    assert verdict.passed is None
+    assert "begun" in verdict.message
+
+
+def test_a_dead_weight_does_not_move():
+    parts = zoo_parts(0)
+    parts.model.model.norm.weight.requires_grad_(False)
+    assert failed(parts, ["moves"]) == []  # frozen on purpose
+    parts = zoo_parts(0)
+    for group in parts.optimizer.param_groups:
+        group["lr_scale"] = 0.0
+    assert failed(parts, ["moves"]) == ["moves"]
+
+
+def test_a_check_that_raises_has_failed():
+    @check("brittle")
+    def brittle(parts):
+        raise RuntimeError("snap")
+
+    try:
+        (verdict,) = run_checks(zoo_parts(0), ["brittle"])
+    finally:
+        del CHECKS["brittle"]
+    assert verdict.passed is False
+    assert verdict.message == "RuntimeError: snap"
+
+
+def test_tolerance_is_wider_in_half_precision():
+    assert tolerance(zoo_parts(0), 1e-5) == 1e-5
+    half = infect(zoo_parts(0), "bf16-weights")
+    assert tolerance(half, 1e-5) == pytest.approx(1e-3)
+
+
+def test_an_unknown_check_is_refused():
+    with pytest.raises(ValueError, match="'smell'; there are targets, pad"):
+        run_checks(zoo_parts(0), ["smell"])
+
+
+def test_start_hears_a_leak_and_a_shout():
+    assert failed(infect(zoo_parts(0), "unshifted-targets"), ["start"])
+    parts = zoo_parts(0)
+    with torch.no_grad():
+        parts.model.lm_head.weight.mul_(10)
+    assert failed(parts, ["start"]) == ["start"]
+
+
+def test_clip_must_leave_a_short_gradient_alone():
+    parts = zoo_parts(0)
+
+    def always(run):
+        grads = [p.grad for p in run.model.parameters()]
+        norm = torch.cat([g.flatten() for g in grads]).norm()
+        torch._foreach_div_(grads, norm.item())
+        return norm
+
+    assert failed(replace(parts, clip=always), ["clip"]) == ["clip"]
+
+
+def test_a_late_peak_and_a_low_one_are_found():
+    parts = zoo_parts(0)
+    late = replace(parts, schedule=lambda step: 1e-2 if 30 < step < 60 else 0)
+    low = replace(parts, schedule=lambda step: 0.6 * parts.schedule(step))
+    for run in (late, low):
+        assert failed(run, ["schedule"]) == ["schedule"]
+
+
+def test_decay_misses_weights_that_no_optimizer_has():
+    assert failed(infect(zoo_parts(0), "orphaned-layer"), ["decay"])
+
+
+def test_a_check_that_draws_leaves_the_generators_alone():
+    @check("dice")
+    def dice(parts):
+        return True, f"{torch.rand(()):.1f}"
+
+    parts, before = zoo_parts(0), torch.get_rng_state()
+    try:
+        run_checks(parts, ["dice"])
+    finally:
+        del CHECKS["dice"]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_resume_at_another_step_is_found():
+    parts = zoo_parts(0)
+    wrong = replace(
+        parts, restore=lambda run, state: parts.restore(run, state) - 1
+    )
+    assert failed(wrong, ["resume"]) == ["resume"]
