@@ -269,6 +269,15 @@ def test_each_source_of_a_mix_is_read_without_replacement():
     assert len(set(from_b[:400])) > 390  # one epoch; its cut repeats a few
 
 
+def test_seeds_and_sources_have_orders_of_their_own():
+    first, second = (loader(seed=s).batch(0).targets for s in (0, 1))
+    assert not torch.equal(first, second)
+    twins = {name: (source([10] * 60), 1.0) for name in "ab"}
+    one = TokenLoader(twins, batch_size=8, context=10)
+    a, b = (rows.read(np.arange(60)) for rows in one.rows.values())
+    assert not np.array_equal(a, b)
+
+
 def test_shards_and_memory_give_the_same_batches(tmp_path):
     known = Tokenizer(
         {i: bytes([i]) for i in range(256)}, [], ["<|endoftext|>"]

@@ -9,6 +9,18 @@ if TYPE_CHECKING:
     from llm_from_scratch.train.adamw import GroupOptimizer as GroupOptimizer
     from llm_from_scratch.train.adamw import adamw_group as adamw_group
     from llm_from_scratch.train.adamw import adamw_update as adamw_update
+    from llm_from_scratch.train.bugs import infect as infect
+    from llm_from_scratch.train.bugs_in_model import (
+        attention_layers as attention_layers,
+    )
+    from llm_from_scratch.train.cage import BUGS as BUGS
+    from llm_from_scratch.train.cage import Bug as Bug
+    from llm_from_scratch.train.cage import Install as Install
+    from llm_from_scratch.train.cage import bug as bug
+    from llm_from_scratch.train.cage import change_batches as change_batches
+    from llm_from_scratch.train.cage import micro_batches as micro_batches
+    from llm_from_scratch.train.cage import micro_rows as micro_rows
+    from llm_from_scratch.train.cage import pick_rows as pick_rows
     from llm_from_scratch.train.checkpoint import BinaryFile as BinaryFile
     from llm_from_scratch.train.checkpoint import (
         CheckpointError as CheckpointError,
@@ -30,6 +42,14 @@ if TYPE_CHECKING:
     )
     from llm_from_scratch.train.checkpoint import unpack as unpack
     from llm_from_scratch.train.checkpoint import write_state as write_state
+    from llm_from_scratch.train.checks import run_checks as run_checks
+    from llm_from_scratch.train.checks_of_model import moved_by as moved_by
+    from llm_from_scratch.train.checks_of_steps import (
+        all_gradients as all_gradients,
+    )
+    from llm_from_scratch.train.checks_of_steps import (
+        batch_gradient as batch_gradient,
+    )
     from llm_from_scratch.train.config import TrainConfig as TrainConfig
     from llm_from_scratch.train.config import changes as changes
     from llm_from_scratch.train.gradients import (
@@ -73,6 +93,7 @@ if TYPE_CHECKING:
     )
     from llm_from_scratch.train.precision import spacing as spacing
     from llm_from_scratch.train.precision import stalls_at as stalls_at
+    from llm_from_scratch.train.reference import plain_nats as plain_nats
     from llm_from_scratch.train.schedule import SCHEDULES as SCHEDULES
     from llm_from_scratch.train.schedule import Schedule as Schedule
     from llm_from_scratch.train.schedule import (
@@ -98,20 +119,45 @@ if TYPE_CHECKING:
     from llm_from_scratch.train.trial import train_trial as train_trial
     from llm_from_scratch.train.trial import trial_batch as trial_batch
     from llm_from_scratch.train.trial import trial_bits as trial_bits
+    from llm_from_scratch.train.verdict import CHECKS as CHECKS
+    from llm_from_scratch.train.verdict import Check as Check
+    from llm_from_scratch.train.verdict import Finding as Finding
+    from llm_from_scratch.train.verdict import Verdict as Verdict
+    from llm_from_scratch.train.verdict import check as check
+    from llm_from_scratch.train.verdict import (
+        counted_targets as counted_targets,
+    )
+    from llm_from_scratch.train.verdict import tolerance as tolerance
+    from llm_from_scratch.train.verdict import twin as twin
     from llm_from_scratch.train.watch import Watch as Watch
     from llm_from_scratch.train.watch import suspects as suspects
+    from llm_from_scratch.train.zoo import ZOO_CONFIG as ZOO_CONFIG
+    from llm_from_scratch.train.zoo import ZOO_MODEL as ZOO_MODEL
+    from llm_from_scratch.train.zoo import ZooRun as ZooRun
+    from llm_from_scratch.train.zoo import mean_bits as mean_bits
+    from llm_from_scratch.train.zoo import zoo_parts as zoo_parts
+    from llm_from_scratch.train.zoo import zoo_run as zoo_run
+    from llm_from_scratch.train.zoo import zoo_text as zoo_text
 
 __all__ = [
+    "BUGS",
+    "CHECKS",
     "HEADS",
     "PRECISIONS",
     "QUINTIC",
     "SCHEDULES",
+    "ZOO_CONFIG",
+    "ZOO_MODEL",
     "AdamW",
     "Ahead",
     "BinaryFile",
+    "Bug",
+    "Check",
     "CheckpointError",
     "CheckpointStore",
+    "Finding",
     "GroupOptimizer",
+    "Install",
     "Loader",
     "LossScaler",
     "Muon",
@@ -125,28 +171,42 @@ __all__ = [
     "TrainResult",
     "Trainer",
     "Trial",
+    "Verdict",
     "Watch",
     "Where",
+    "ZooRun",
     "adamw_group",
     "adamw_update",
+    "all_gradients",
+    "attention_layers",
     "autocast",
     "backward",
     "backward_in_parts",
+    "batch_gradient",
+    "bug",
     "byte_stream",
+    "change_batches",
     "changes",
+    "check",
     "checkpoint_blocks",
     "clip",
     "clip_grad_norm_",
+    "counted_targets",
     "cross_entropy",
     "get_lr_cosine_schedule",
     "get_lr_linear_schedule",
     "get_lr_wsd_schedule",
     "heldout_loss",
+    "infect",
     "load_checkpoint",
     "load_model_state",
     "log_sum_exp",
     "make_optimizer",
     "make_parts",
+    "mean_bits",
+    "micro_batches",
+    "micro_rows",
+    "moved_by",
     "muon_group",
     "muon_scale",
     "nonfinite_gradients",
@@ -155,8 +215,11 @@ __all__ = [
     "orthogonalize",
     "pack",
     "parameter_groups",
+    "pick_rows",
+    "plain_nats",
     "read_state",
     "restore",
+    "run_checks",
     "save",
     "save_checkpoint",
     "set_aside",
@@ -165,27 +228,40 @@ __all__ = [
     "stalls_at",
     "suspects",
     "token_loss",
+    "tolerance",
     "train_step",
     "train_trial",
     "trial_batch",
     "trial_bits",
+    "twin",
     "unpack",
     "update",
     "work_and_peak",
     "write_state",
+    "zoo_parts",
+    "zoo_run",
+    "zoo_text",
 ]
 
 _HOME = {
+    "BUGS": "llm_from_scratch.train.cage",
+    "CHECKS": "llm_from_scratch.train.verdict",
     "HEADS": "llm_from_scratch.train.optim",
     "PRECISIONS": "llm_from_scratch.train.precision",
     "QUINTIC": "llm_from_scratch.train.muon",
     "SCHEDULES": "llm_from_scratch.train.schedule",
+    "ZOO_CONFIG": "llm_from_scratch.train.zoo",
+    "ZOO_MODEL": "llm_from_scratch.train.zoo",
     "AdamW": "llm_from_scratch.train.adamw",
     "Ahead": "llm_from_scratch.train.tally",
     "BinaryFile": "llm_from_scratch.train.checkpoint",
+    "Bug": "llm_from_scratch.train.cage",
+    "Check": "llm_from_scratch.train.verdict",
     "CheckpointError": "llm_from_scratch.train.checkpoint",
     "CheckpointStore": "llm_from_scratch.train.store",
+    "Finding": "llm_from_scratch.train.verdict",
     "GroupOptimizer": "llm_from_scratch.train.adamw",
+    "Install": "llm_from_scratch.train.cage",
     "Loader": "llm_from_scratch.train.parts",
     "LossScaler": "llm_from_scratch.train.precision",
     "Muon": "llm_from_scratch.train.muon",
@@ -199,28 +275,42 @@ _HOME = {
     "TrainResult": "llm_from_scratch.train.trainer",
     "Trainer": "llm_from_scratch.train.trainer",
     "Trial": "llm_from_scratch.train.trial",
+    "Verdict": "llm_from_scratch.train.verdict",
     "Watch": "llm_from_scratch.train.watch",
     "Where": "llm_from_scratch.train.checkpoint",
+    "ZooRun": "llm_from_scratch.train.zoo",
     "adamw_group": "llm_from_scratch.train.adamw",
     "adamw_update": "llm_from_scratch.train.adamw",
+    "all_gradients": "llm_from_scratch.train.checks_of_steps",
+    "attention_layers": "llm_from_scratch.train.bugs_in_model",
     "autocast": "llm_from_scratch.train.precision",
     "backward": "llm_from_scratch.train.parts",
     "backward_in_parts": "llm_from_scratch.train.gradients",
+    "batch_gradient": "llm_from_scratch.train.checks_of_steps",
+    "bug": "llm_from_scratch.train.cage",
     "byte_stream": "llm_from_scratch.train.trial",
+    "change_batches": "llm_from_scratch.train.cage",
     "changes": "llm_from_scratch.train.config",
+    "check": "llm_from_scratch.train.verdict",
     "checkpoint_blocks": "llm_from_scratch.train.precision",
     "clip": "llm_from_scratch.train.parts",
     "clip_grad_norm_": "llm_from_scratch.train.gradients",
+    "counted_targets": "llm_from_scratch.train.verdict",
     "cross_entropy": "llm_from_scratch.train.loss",
     "get_lr_cosine_schedule": "llm_from_scratch.train.schedule",
     "get_lr_linear_schedule": "llm_from_scratch.train.schedule",
     "get_lr_wsd_schedule": "llm_from_scratch.train.schedule",
     "heldout_loss": "llm_from_scratch.train.tally",
+    "infect": "llm_from_scratch.train.bugs",
     "load_checkpoint": "llm_from_scratch.train.checkpoint",
     "load_model_state": "llm_from_scratch.train.checkpoint",
     "log_sum_exp": "llm_from_scratch.train.loss",
     "make_optimizer": "llm_from_scratch.train.optim",
     "make_parts": "llm_from_scratch.train.parts",
+    "mean_bits": "llm_from_scratch.train.zoo",
+    "micro_batches": "llm_from_scratch.train.cage",
+    "micro_rows": "llm_from_scratch.train.cage",
+    "moved_by": "llm_from_scratch.train.checks_of_model",
     "muon_group": "llm_from_scratch.train.muon",
     "muon_scale": "llm_from_scratch.train.muon",
     "nonfinite_gradients": "llm_from_scratch.train.gradients",
@@ -229,8 +319,11 @@ _HOME = {
     "orthogonalize": "llm_from_scratch.train.muon",
     "pack": "llm_from_scratch.train.checkpoint",
     "parameter_groups": "llm_from_scratch.train.optim",
+    "pick_rows": "llm_from_scratch.train.cage",
+    "plain_nats": "llm_from_scratch.train.reference",
     "read_state": "llm_from_scratch.train.checkpoint",
     "restore": "llm_from_scratch.train.parts",
+    "run_checks": "llm_from_scratch.train.checks",
     "save": "llm_from_scratch.train.parts",
     "save_checkpoint": "llm_from_scratch.train.checkpoint",
     "set_aside": "llm_from_scratch.train.store",
@@ -239,14 +332,19 @@ _HOME = {
     "stalls_at": "llm_from_scratch.train.precision",
     "suspects": "llm_from_scratch.train.watch",
     "token_loss": "llm_from_scratch.train.parts",
+    "tolerance": "llm_from_scratch.train.verdict",
     "train_step": "llm_from_scratch.train.parts",
     "train_trial": "llm_from_scratch.train.trial",
     "trial_batch": "llm_from_scratch.train.trial",
     "trial_bits": "llm_from_scratch.train.trial",
+    "twin": "llm_from_scratch.train.verdict",
     "unpack": "llm_from_scratch.train.checkpoint",
     "update": "llm_from_scratch.train.parts",
     "work_and_peak": "llm_from_scratch.train.tally",
     "write_state": "llm_from_scratch.train.checkpoint",
+    "zoo_parts": "llm_from_scratch.train.zoo",
+    "zoo_run": "llm_from_scratch.train.zoo",
+    "zoo_text": "llm_from_scratch.train.zoo",
 }
 
 
