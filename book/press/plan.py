@@ -25,7 +25,7 @@ from book.press.source import (
 )
 from book.press.text import Text, read_text, tags
 
-MODULE = re.compile(r"[a-z_]\w*(\.[a-z_]\w*)+")
+MODULE = re.compile(r"__main__|[a-z_]\w*(\.[a-z_]\w*)+")
 
 
 @dataclass
