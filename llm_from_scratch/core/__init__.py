@@ -28,6 +28,18 @@ if TYPE_CHECKING:
     from llm_from_scratch.core.coding import decompress as decompress
     from llm_from_scratch.core.coding import quantize as quantize
     from llm_from_scratch.core.coding import source_bits as source_bits
+    from llm_from_scratch.core.config import ABSENT as ABSENT
+    from llm_from_scratch.core.config import C as C
+    from llm_from_scratch.core.config import check_value as check_value
+    from llm_from_scratch.core.config import from_dict as from_dict
+    from llm_from_scratch.core.config import override as override
+    from llm_from_scratch.core.config import read_toml as read_toml
+    from llm_from_scratch.core.config import setting_names as setting_names
+    from llm_from_scratch.core.config import settings as settings
+    from llm_from_scratch.core.config import to_dict as to_dict
+    from llm_from_scratch.core.config import toml_text as toml_text
+    from llm_from_scratch.core.config import type_name as type_name
+    from llm_from_scratch.core.config import write_toml as write_toml
     from llm_from_scratch.core.files import atomic_directory as atomic_directory
     from llm_from_scratch.core.files import atomic_write as atomic_write
     from llm_from_scratch.core.files import format_size as format_size
@@ -54,9 +66,11 @@ if TYPE_CHECKING:
     from llm_from_scratch.core.runtime import undisturbed as undisturbed
 
 __all__ = [
+    "ABSENT",
     "ArithmeticDecoder",
     "ArithmeticEncoder",
     "ByteSource",
+    "C",
     "FrozenSource",
     "Manifest",
     "MetricsLog",
@@ -66,6 +80,7 @@ __all__ = [
     "atomic_write",
     "bits_per_byte",
     "bits_per_byte_interval",
+    "check_value",
     "compress",
     "cross_entropy_bits",
     "decompress",
@@ -73,28 +88,39 @@ __all__ = [
     "entropy_bits",
     "fingerprint",
     "format_size",
+    "from_dict",
     "information_bits",
     "kl_bits",
     "matmul_peak",
+    "override",
     "perplexity",
     "pick_device",
     "plain",
     "quantize",
     "read_metrics",
+    "read_toml",
     "rng_state",
     "seed_everything",
     "set_rng_state",
     "set_threads",
     "setting_changes",
+    "setting_names",
+    "settings",
     "sha256_file",
     "source_bits",
+    "to_dict",
+    "toml_text",
+    "type_name",
     "undisturbed",
+    "write_toml",
 ]
 
 _HOME = {
+    "ABSENT": "llm_from_scratch.core.config",
     "ArithmeticDecoder": "llm_from_scratch.core.coding",
     "ArithmeticEncoder": "llm_from_scratch.core.coding",
     "ByteSource": "llm_from_scratch.core.coding",
+    "C": "llm_from_scratch.core.config",
     "FrozenSource": "llm_from_scratch.core.coding",
     "Manifest": "llm_from_scratch.core.manifest",
     "MetricsLog": "llm_from_scratch.core.metrics",
@@ -104,6 +130,7 @@ _HOME = {
     "atomic_write": "llm_from_scratch.core.files",
     "bits_per_byte": "llm_from_scratch.core.bits",
     "bits_per_byte_interval": "llm_from_scratch.core.bits",
+    "check_value": "llm_from_scratch.core.config",
     "compress": "llm_from_scratch.core.coding",
     "cross_entropy_bits": "llm_from_scratch.core.bits",
     "decompress": "llm_from_scratch.core.coding",
@@ -111,22 +138,31 @@ _HOME = {
     "entropy_bits": "llm_from_scratch.core.bits",
     "fingerprint": "llm_from_scratch.core.manifest",
     "format_size": "llm_from_scratch.core.files",
+    "from_dict": "llm_from_scratch.core.config",
     "information_bits": "llm_from_scratch.core.bits",
     "kl_bits": "llm_from_scratch.core.bits",
     "matmul_peak": "llm_from_scratch.core.runtime",
+    "override": "llm_from_scratch.core.config",
     "perplexity": "llm_from_scratch.core.bits",
     "pick_device": "llm_from_scratch.core.runtime",
     "plain": "llm_from_scratch.core.manifest",
     "quantize": "llm_from_scratch.core.coding",
     "read_metrics": "llm_from_scratch.core.metrics",
+    "read_toml": "llm_from_scratch.core.config",
     "rng_state": "llm_from_scratch.core.runtime",
     "seed_everything": "llm_from_scratch.core.runtime",
     "set_rng_state": "llm_from_scratch.core.runtime",
     "set_threads": "llm_from_scratch.core.runtime",
     "setting_changes": "llm_from_scratch.core.manifest",
+    "setting_names": "llm_from_scratch.core.config",
+    "settings": "llm_from_scratch.core.config",
     "sha256_file": "llm_from_scratch.core.files",
     "source_bits": "llm_from_scratch.core.coding",
+    "to_dict": "llm_from_scratch.core.config",
+    "toml_text": "llm_from_scratch.core.config",
+    "type_name": "llm_from_scratch.core.config",
     "undisturbed": "llm_from_scratch.core.runtime",
+    "write_toml": "llm_from_scratch.core.config",
 }
 
 

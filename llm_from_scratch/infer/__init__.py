@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from llm_from_scratch.infer.generation import pad_left as pad_left
     from llm_from_scratch.infer.generation import real_tokens as real_tokens
     from llm_from_scratch.infer.generation import with_room as with_room
+    from llm_from_scratch.infer.streaming import stream_text as stream_text
+    from llm_from_scratch.infer.streaming import stream_tokens as stream_tokens
 
 __all__ = [
     "CPU_OPTIONS",
@@ -50,6 +52,8 @@ __all__ = [
     "padded_positions",
     "real_tokens",
     "static_mask",
+    "stream_text",
+    "stream_tokens",
     "with_room",
 ]
 
@@ -71,6 +75,8 @@ _HOME = {
     "padded_positions": "llm_from_scratch.infer.cache",
     "real_tokens": "llm_from_scratch.infer.generation",
     "static_mask": "llm_from_scratch.infer.compiled",
+    "stream_text": "llm_from_scratch.infer.streaming",
+    "stream_tokens": "llm_from_scratch.infer.streaming",
     "with_room": "llm_from_scratch.infer.generation",
 }
 
