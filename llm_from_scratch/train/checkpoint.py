@@ -229,7 +229,7 @@ class StateFile:
         tensor = torch.empty(entry["shape"], dtype=_DTYPES[entry["dtype"]])
         self._file.seek(self._start + entry["data_offsets"][0])
         raw = _raw(tensor)
-        self._file.readinto(raw)  # type: ignore[attr-defined]
+        self._file.readinto(raw)  # type: ignore[union-attr]
         if zlib.crc32(raw) != self._sums[name]:
             self._fail(f"the bytes of {name} do not fit their checksum")
         return tensor

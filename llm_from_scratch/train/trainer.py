@@ -271,6 +271,7 @@ def _leave(run: Trainer, lost: str | None, signal: int | None) -> TrainResult:
     status: Literal["done", "interrupted", "diverged"] = "done"
     message = f"{run.step} steps"
     if lost:
+        _settle(run)
         at = run.store.steps() if run.store else []
         status = "diverged"
         message = f"{lost}. Checkpoints there are: {at or 'none'}"
