@@ -5,4 +5,4 @@ Each subpackage is a stage on the way from raw pages to an assistant; its
 public names are loaded on first use, so this import is light.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
