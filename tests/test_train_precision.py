@@ -321,6 +321,16 @@ def test_a_step_that_overflowed_is_skipped_and_says_so():
     assert weight[0] < 1
 
 
+def test_one_overflow_among_many_gradients_is_enough():
+    weights = [nn.Parameter(torch.zeros(2)) for _ in range(3)]
+    for w in weights:
+        w.grad = torch.ones(2)
+    weights[1].grad[1] = math.inf
+    optimizer = torch.optim.SGD(weights, lr=1.0)
+    assert LossScaler(2.0).step(optimizer) is False
+    assert not any(w.any() for w in weights)
+
+
 def test_one_overflow_among_two_optimizers_lowers_the_common_scale():
     a, b = (nn.Parameter(torch.zeros(1)) for _ in range(2))
     one, two = (torch.optim.SGD([p], lr=1.0) for p in (a, b))
@@ -480,7 +490,9 @@ def test_twice_is_once():
     inside = model.model.layers[0].mlp
     inside.register_forward_pre_hook(lambda *_: calls.append(1))
     checkpoint_blocks(model)
+    wrapped = [layer.forward for layer in model.model.layers]
     checkpoint_blocks(model)
+    assert wrapped == [layer.forward for layer in model.model.layers]
     loss_of(model, torch.randint(64, (1, 9))).backward()
     assert len(calls) == 2
 
