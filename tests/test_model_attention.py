@@ -245,6 +245,14 @@ def test_no_token_sees_another_document():
         assert torch.equal(touched, allowed)
 
 
+def test_a_mask_without_its_axis_is_refused():
+    layer, x = Attention(12, 3, 1).double(), draw(3, 5, 12)
+    mask = document_mask(torch.zeros(3, 5, dtype=torch.long))
+    assert_close(layer(x, mask=mask), layer(x, mask=mask[0, 0]))
+    with pytest.raises(ValueError, match=r"or \(B, 1, T, S\), not .*3, 5, 5"):
+        layer(x, mask=mask[:, 0])
+
+
 def test_a_packed_row_equals_its_documents_alone():
     layer, rope = Attention(16, 4, 2).double(), RotaryEmbedding(4)
     x, lengths = draw(1, 12, 16), [5, 1, 6]

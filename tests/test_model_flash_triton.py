@@ -276,6 +276,10 @@ def test_the_kernel_is_for_gpus():
         assert not suits(dtype=torch.float64)
         assert not suits(E=32)
         assert not suits(D=512, E=512)
+        full = torch.empty(2, 9, 64, device="cuda")
+        half = full.bfloat16()  # as autocast leaves what no norm has passed
+        for q, k, v in product((full, half), repeat=3):
+            assert suits_triton(q, k, v) == (q.dtype == k.dtype == v.dtype)
 
 
 # ---- Errors

@@ -150,7 +150,10 @@ def attend(
 def _plain(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool
 ) -> Tensor:
-    """Two matrix products; heads that share keys stack their queries."""
+    """Two matrix products; heads that share keys stack their queries.
+
+    Scores are rounded to the dtype of q; PyTorch's kernel keeps float32.
+    """
     batch, groups, num_keys, width = k.shape
     heads, num_queries = q.shape[1:3]
     # (B, H, T, D) -> (B, G, H/G * T, D): a group is one head to matmul.
@@ -190,8 +193,8 @@ class Attention(nn.Module):
 
     G = H is multi-head, G = 1 multi-query, between them grouped-query
     attention. `qk_norm` builds the norm of queries and keys (Qwen3), applied
-    over the head's width before the rotation. ValueError if G does not
-    divide H. Sources: vaswani2017attention, ainslie2023gqa.
+    over the head's width before the rotation. ValueError if G does not divide
+    H or a mask has three axes. Sources: vaswani2017attention, ainslie2023gqa.
     """
 
     def __init__(
@@ -229,6 +232,8 @@ class Attention(nn.Module):
         cache: Cache | None = None,
     ) -> Float[Tensor, "B T C"]:
         """Read from x, and from the cache; causal if there is no mask."""
+        if mask is not None and mask.dim() == 3:  # B would meet the heads
+            raise ValueError(f"mask: (T, S) or (B, 1, T, S), not {mask.shape}")
         heads = (-1, self.head_dim)
         q = self.q_proj(x).unflatten(-1, heads)  # (B, T, H, D)
         k = self.k_proj(x).unflatten(-1, heads)  # (B, T, G, D)

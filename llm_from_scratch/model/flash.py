@@ -287,11 +287,12 @@ def flash_forward_triton(
 
 
 def suits_triton(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    """Whether the kernel takes these: on a GPU, v as wide as k, D <= 256."""
+    """Whether the kernel takes these: on a GPU, alike, D <= 256."""
     return (
         triton is not None
         and q.is_cuda
         and q.dtype in (torch.float32, torch.float16, torch.bfloat16)
+        and q.dtype == k.dtype == v.dtype
         and k.shape == v.shape
         and q.shape[-1] <= 256
     )
