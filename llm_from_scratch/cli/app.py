@@ -103,7 +103,8 @@ def _make(
 
     folder, console = RunFolder(out), Console(stderr=True)
     folder.compare(config)  # leave no trace where nothing will be made
-    with folder.lock(), Screen(console) as screen:
+    screen = Screen(console)
+    with folder.lock(), screen:
         for line in folder.claim(config):
             screen.say(f"changed    {line}")
         run = Run(

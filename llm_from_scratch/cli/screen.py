@@ -2,7 +2,7 @@
 """What the command shows: bars where there is a screen, else lines."""
 
 import time
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -42,7 +42,7 @@ class Lines:
         self.task: TaskID | None = None
         self.stage, self.extra, self.shown = "", "", 0.0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Lines":
         if self.console.is_terminal:
             self.bar.start()
         return self
