@@ -115,6 +115,11 @@ def sort_key(name: str) -> tuple[int, list[tuple[int, int, str]]]:
     ]
 
 
+def import_key(name: str) -> tuple[int, list[tuple[int, int, str]], str]:
+    """The same for imports, where ruff looks at the case only in ties."""
+    return sort_key(name)[0], sort_key(name.lower())[1], name
+
+
 def code_lines(node: Definition) -> int:
     """Lines of a definition, decorators counted and docstring not."""
     start = min([node.lineno, *(d.lineno for d in node.decorator_list)])

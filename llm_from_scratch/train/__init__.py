@@ -112,8 +112,8 @@ if TYPE_CHECKING:
     from llm_from_scratch.train.tally import Tally as Tally
     from llm_from_scratch.train.tally import heldout_loss as heldout_loss
     from llm_from_scratch.train.tally import work_and_peak as work_and_peak
-    from llm_from_scratch.train.trainer import TrainResult as TrainResult
     from llm_from_scratch.train.trainer import Trainer as Trainer
+    from llm_from_scratch.train.trainer import TrainResult as TrainResult
     from llm_from_scratch.train.trial import Trial as Trial
     from llm_from_scratch.train.trial import byte_stream as byte_stream
     from llm_from_scratch.train.trial import train_trial as train_trial

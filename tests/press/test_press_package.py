@@ -1,10 +1,13 @@
 """The package as readers meet it: light to import, nothing missing."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from book.press.package import render_package
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "llm_from_scratch"
@@ -48,3 +51,12 @@ def test_version_is_that_of_the_project():
     text = (ROOT / "pyproject.toml").read_text()
     version = python("import llm_from_scratch as p; print(p.__version__)")
     assert f'version = "{version.strip()}"' in text
+
+
+def test_names_stand_in_the_order_that_ruff_wants():
+    names = ("Trainer", "TrainResult", "TO_BYTE", "TOKEN")
+    text = render_package("p", dict.fromkeys(names, "p.m"))
+    listed = re.findall(r'^    "(\w+)",$', text, re.M)
+    imported = re.findall(r"^    from p\.m import (\w+) as", text, re.M)
+    assert listed == ["TOKEN", "TO_BYTE", "TrainResult", "Trainer"]
+    assert imported == ["TO_BYTE", "TOKEN", "Trainer", "TrainResult"]
