@@ -127,7 +127,7 @@ def test_later_overrides_win_and_the_old_config_stays():
     ("change", "message"),
     [
         ("lr=2", "'lr'; did you mean train.lr"),
-        ("trian.lr=2", "did you mean train.lr"),
+        ("trainn.lr=2", "did you mean train.lr"),
         ("train.lrs=2", "did you mean train.lr"),
         ("qqqq=1", "known: title, train.lr"),
         ("train=1", "no setting is named 'train'"),

@@ -99,7 +99,7 @@ def test_text_begins_after_the_end_of_another(model, tokenizer, monkeypatch):
 
 
 def test_errors_name_the_value(model):
-    with pytest.raises(ValueError, match="^0 tokens"):
+    with pytest.raises(ValueError, match=r"^0 tokens"):
         list(stream_tokens(model, [], 3))
     with pytest.raises(ValueError, match="-1 new ones"):
         list(stream_tokens(model, [1], -1))
