@@ -116,16 +116,21 @@ def test_what_a_token_reads(name, first, last):
 
 
 def test_rotary_over_heads_does_not_know_places():
-    """Equal bytes everywhere: with true places the queries differ."""
+    """Equal bytes everywhere: head 0 stays, the others turn by their number."""
 
-    def scores(parts):
+    def projected(parts):
         seen = []
         layer = attention_layers(parts.model)[0]
-        layer.q_proj.register_forward_hook(lambda m, a, y: seen.append(y))
+        for part in (layer.q_proj, layer.k_proj):
+            part.register_forward_hook(lambda m, a, y: seen.append(y))
         parts.model(torch.full((1, 8), 97))
-        return seen[0]
+        return seen
 
-    turned, plain = scores(sick("rotary-over-heads")), scores(zoo_parts(0))
+    (turned, keys), (plain, plain_keys) = (
+        projected(parts) for parts in (sick("rotary-over-heads"), zoo_parts(0))
+    )
+    assert torch.equal(keys[..., :16], plain_keys[..., :16])
+    assert not torch.allclose(keys[..., 16:], plain_keys[..., 16:])
     assert torch.equal(turned[0, 0], turned[0, 7])
     heads = turned.unflatten(-1, (4, 16)), plain.unflatten(-1, (4, 16))
     assert torch.equal(heads[0][..., 0, :], heads[1][..., 0, :])  # head 0
@@ -145,9 +150,11 @@ def test_an_untied_head_begins_equal_and_is_trained():
     parts = sick("untied-head")
     head, table = parts.model.lm_head, parts.model.model.embed_tokens
     assert torch.equal(head.weight, table.weight)
+    drawn = head.weight.detach().clone()
     for step in range(2):
         train_step(parts, step)
     assert not torch.allclose(head.weight, table.weight, atol=1e-3)
+    assert not torch.allclose(head.weight, drawn, atol=1e-3)
 
 
 def test_softmax_twice_has_a_floor():
