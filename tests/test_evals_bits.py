@@ -81,6 +81,13 @@ def test_long_texts_are_read_in_windows_that_overlap(tokenizer):
     assert found.bits[0] == pytest.approx(expected / math.log(2), rel=1e-5)
 
 
+def test_half_of_a_window_is_repeated_if_nothing_is_said(tokenizer):
+    model, texts = make_model(8), ["abcdefghijklmnopqrstu"]
+    silent = bits_per_byte(model, tokenizer, texts, context=8)
+    half = bits_per_byte(model, tokenizer, texts, context=8, overlap=4)
+    assert silent.per_byte == half.per_byte
+
+
 @given(
     length=st.integers(0, 200),
     context=st.integers(1, 40),
