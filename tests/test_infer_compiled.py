@@ -6,12 +6,10 @@ Compiling takes seconds, so most tests run the same decoder uncompiled.
 import copy
 import dataclasses
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from clean_process import in_clean_process
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
@@ -44,22 +42,6 @@ def uncompiled(monkeypatch):
     """Let decoders run as they are written."""
     monkeypatch.setattr(torch, "compile", lambda function, **more: function)
     monkeypatch.setattr(compiled, "has_cpp_compiler", lambda: True)
-
-
-def in_clean_process(cache, *functions):
-    """Run them where nothing checks types, which no compiler can follow."""
-    if not has_cpp_compiler():
-        pytest.skip("needs a C++ compiler")
-    call = "import tests.test_infer_compiled as t"
-    call = "; ".join([call, *(f"t.{f.__name__}()" for f in functions)])
-    done = subprocess.run(
-        [sys.executable, "-c", call],
-        cwd=Path(__file__).resolve().parents[1],
-        env=os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(cache)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 # ---- by hand

@@ -5,10 +5,13 @@ import math
 import os
 import random
 import signal
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from clean_process import in_clean_process
 from run_small import heldout, same_bits, small, weights
 
 from llm_from_scratch.core.metrics import read_metrics
@@ -431,12 +434,17 @@ def test_a_step_is_made_of_few_calls(monkeypatch):
     assert calls.count("_event") == 2
 
 
-@pytest.mark.slow
-def test_a_compiled_run_resumes_exactly(tmp_path):
+def compiled_resume():
     settings = {"compile": True, "precision": "bf16", "steps": 10}
     whole = trainer(**settings)
     whole.run()
-    trainer(tmp_path, **settings).run(stop_at=6)
-    again = trainer(tmp_path, **settings)
-    again.run()
+    with tempfile.TemporaryDirectory() as name:
+        trainer(Path(name), **settings).run(stop_at=6)
+        again = trainer(Path(name), **settings)
+        again.run()
     assert same_bits(weights(again), weights(whole))
+
+
+@pytest.mark.slow
+def test_a_compiled_run_resumes_exactly(tmp_path):
+    in_clean_process(tmp_path, compiled_resume)
