@@ -1,13 +1,13 @@
 """AdamW by hand, bit for bit against PyTorch's, and its state dict."""
 
 import copy
-import io
 import math
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from optimizer_steps import run_steps, same, saved
 from torch.testing import assert_close
 
 from llm_from_scratch.train.adamw import AdamW, adamw_update
@@ -44,34 +44,14 @@ def gradients(params, step):
 
 
 def run(params, optimizer, steps, start=0):
-    """Step with a learning rate that changes, as under a schedule."""
-    base = [group["lr"] for group in optimizer.param_groups]
-    for step in range(start, start + steps):
-        gradients(params, step)
-        for group, lr in zip(optimizer.param_groups, base, strict=True):
-            group["lr"] = lr * (1 + math.cos(step / 9))
-        optimizer.step()
-    for group, lr in zip(optimizer.param_groups, base, strict=True):
-        group["lr"] = lr
+    """Steps with these gradients and a moving rate."""
+    run_steps(optimizer, lambda step: gradients(params, step), steps, start)
 
 
 def theirs(params, fused=False, **more):
     """PyTorch's, with one tensor at a time unless fused."""
     kind = {"fused": True} if fused else {"foreach": False}
     return torch.optim.AdamW(params, **kind, **more)
-
-
-def same(a, b):
-    """Whether two lists of tensors have the same bits."""
-    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-
-
-def saved(optimizer):
-    """What a file would hold of it."""
-    file = io.BytesIO()
-    torch.save(optimizer.state_dict(), file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
 
 
 # ---- by hand

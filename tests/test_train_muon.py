@@ -1,12 +1,12 @@
 """Muon: what orthogonalizing does, PyTorch's bits, and mixed groups."""
 
-import io
 import math
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from optimizer_steps import run_steps, same, saved
 from torch.testing import assert_close
 
 from llm_from_scratch.train.adamw import AdamW
@@ -25,28 +25,14 @@ def matrices(seed=0, dtype=torch.float32):
 
 def run(params, optimizer, steps, start=0):
     """Steps with random gradients, now and then none, and a moving rate."""
-    base = [group["lr"] for group in optimizer.param_groups]
-    for step in range(start, start + steps):
+
+    def set_gradients(step):
         g = torch.Generator().manual_seed(step)
         for i, p in enumerate(params):
             noise = torch.randn(p.shape, generator=g).to(p.dtype)
             p.grad = None if (step + i) % 5 == 2 else noise
-        for group, lr in zip(optimizer.param_groups, base, strict=True):
-            group["lr"] = lr * (1 + math.cos(step / 9))
-        optimizer.step()
-    for group, lr in zip(optimizer.param_groups, base, strict=True):
-        group["lr"] = lr
 
-
-def same(a, b):
-    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-
-
-def saved(optimizer):
-    file = io.BytesIO()
-    torch.save(optimizer.state_dict(), file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
+    run_steps(optimizer, set_gradients, steps, start)
 
 
 # ---- by hand

@@ -1,10 +1,10 @@
 """Which weight goes into which group, and one optimizer for a whole model."""
 
 import copy
-import io
 
 import pytest
 import torch
+from optimizer_steps import saved
 from torch import nn
 
 from llm_from_scratch.model.config import ModelConfig
@@ -167,12 +167,9 @@ def test_one_state_dict_holds_everything(name):
     a = small()
     one = make_optimizer(a, name=name, muon_lr_scale=3.0)
     train(a, one, 5)
-    file = io.BytesIO()
-    torch.save(one.state_dict(), file)
-    file.seek(0)
     b = copy.deepcopy(a)
     two = make_optimizer(b, name=name, lr=9.0, weight_decay=0.9)
-    two.load_state_dict(torch.load(file, weights_only=True))
+    two.load_state_dict(saved(one))
     train(a, one, 5, start=5)
     train(b, two, 5, start=5)
     assert same(a, b)
