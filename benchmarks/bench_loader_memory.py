@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.peers.machine import machine
+from benchmarks.peers.machine import machine, memory_bytes
 
 RESULT = Path(__file__).parent / "results" / "loader_memory.json"
 GB = 2**30
@@ -57,9 +57,8 @@ def hollow_set(folder: Path, size: int) -> Path:
 
 def resident_mb() -> float:
     """Pages of files that count as memory of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssFile:"):
-            return int(line.split()[1]) * 1024 / 1e6
+    if found := memory_bytes("RssFile"):
+        return found / 1e6
     raise OSError("no RssFile in /proc/self/status")
 
 

@@ -33,7 +33,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from peers.machine import machine
+from peers.machine import machine, memory_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -133,12 +133,7 @@ FAST = [
 
 def memory_mb(name="VmHWM"):
     """Peak (VmHWM) or present (VmRSS) memory of this process, in MB."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return 0
-    lines = status.read_text().splitlines()
-    kb = next(int(x.split()[1]) for x in lines if x.startswith(name))
-    return round(kb / 1024)
+    return round(memory_bytes(name) / 2**20)
 
 
 def forget_peak():

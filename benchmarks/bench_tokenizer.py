@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from peers.machine import machine
+from peers.machine import machine, memory_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "tokenizer.json"
@@ -56,12 +56,9 @@ def clocked(call):
 
 def peak_mb():
     """Most memory this process has held, in MB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss would count what the parent held, too
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # ru_maxrss would count what the parent held, too.
+    known = memory_bytes() / 2**20
+    return known or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def load(folder, name="text"):

@@ -40,7 +40,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import numpy as np  # noqa: E402
-from peers.machine import cores, machine  # noqa: E402
+from peers.machine import cores, machine, memory_bytes  # noqa: E402
 
 PACKAGES = ("torch", "numpy", "numba")
 LINUX = sys.platform == "linux"
@@ -66,11 +66,7 @@ RATES = (2e-3, 4e-3, 8e-3, 16e-3)
 
 def memory_mb(name):
     """VmHWM, VmRSS, RssAnon or RssFile of this process in MB; Linux only."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return 0
-    lines = status.read_text().splitlines()
-    return round(next(int(x.split()[1]) for x in lines if name in x) / 1024, 1)
+    return round(memory_bytes(name) / 2**20, 1)
 
 
 def worker(make, task, pipe):
@@ -456,20 +452,12 @@ def bare_loop(task, over):
 
 def whole_trainer(task, over):
     """The trainer with its log, its watch and its loader."""
-    from peers.race import Clock
+    from peers.race import Clock, only_steps
 
     from llm_from_scratch.train.trainer import Trainer
 
     model, loader = model_and_loader(task)
-    train = dataclasses.replace(
-        task["config"].train,
-        steps=task["steps"],
-        threads=task["threads"],
-        log_every=1,
-        eval_every=0,
-        sample_every=0,
-        checkpoint_every=0,
-    )
+    train = only_steps(task["config"].train, task)
     clock = Clock(over, lambda: None, task["steps"])
 
     def report(row):

@@ -14,6 +14,19 @@ def cores():
     return os.cpu_count()
 
 
+def memory_bytes(name="VmHWM"):
+    """Peak (VmHWM), present (VmRSS), RssAnon or RssFile of this process.
+
+    Zero where the system is not Linux.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0
+    lines = status.read_text().splitlines()
+    found = next(x for x in lines if x.startswith(f"{name}:"))
+    return int(found.split()[1]) * 1024
+
+
 def machine(packages):
     """Processor, cores, system, versions of `packages`, date and load."""
     model = platform.processor()

@@ -95,6 +95,20 @@ def sizes_of(config):
     }
 
 
+def only_steps(train, task, **settings):
+    """Settings of a run that logs each step and does nothing beside."""
+    return replace(
+        train,
+        **settings,
+        steps=task["steps"],
+        threads=task["threads"],
+        log_every=1,
+        eval_every=0,
+        sample_every=0,
+        checkpoint_every=0,
+    )
+
+
 def run_ours(task, config, over):
     """The book's trainer on its own batches; task may change its settings."""
     from llm_from_scratch.data.loader import TokenLoader
@@ -103,16 +117,7 @@ def run_ours(task, config, over):
     from llm_from_scratch.model.transformer import TransformerLM
     from llm_from_scratch.train.trainer import Trainer
 
-    train = replace(
-        config.train,
-        **task["settings"],
-        steps=task["steps"],
-        threads=task["threads"],
-        log_every=1,
-        eval_every=0,
-        sample_every=0,
-        checkpoint_every=0,
-    )
+    train = only_steps(config.train, task, **task["settings"])
     sources = {}
     for path in sorted(Path(task["data"]).glob("shards/*")):
         shards = ShardSet(path)
