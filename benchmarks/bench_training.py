@@ -58,7 +58,7 @@ SYSTEMS = {
     },
 }
 # What `tune` tries with nanoGPT; ours runs with what its preset says.
-RATES = (2e-3, 4e-3, 8e-3, 16e-3)
+RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 
 
 # --- processes that take turns
