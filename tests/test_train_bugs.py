@@ -80,10 +80,39 @@ def test_a_restarted_loader_begins_again_six_times():
     assert not torch.equal(first.input_ids, parts.next_batch(1).input_ids)
 
 
-def test_a_seen_heldout_text_is_what_is_trained_on():
-    parts = sick("seen-heldout")
-    batches = list(parts.heldout())
-    assert torch.equal(batches[3].input_ids, parts.next_batch(3).input_ids)
+@pytest.mark.parametrize("steps", [12, 100])
+def test_a_seen_heldout_text_is_what_is_trained_on(steps):
+    parts = zoo_parts(0, replace(ZOO_CONFIG, steps=steps))
+    parts = infect(parts, "seen-heldout")
+    batches, at = list(parts.heldout()), 3 * max(1, steps // 16)
+    assert len(batches) == 16
+    assert torch.equal(batches[3].input_ids, parts.next_batch(at).input_ids)
+
+
+@pytest.mark.parametrize(
+    ("name", "shared"),
+    [
+        ("unshifted-targets", True),
+        ("shifted-twice", True),
+        ("padding-counted", True),
+        ("repeated-rows", False),
+        ("restarted-loader", False),
+    ],
+)
+def test_wrong_targets_are_wrong_held_out_too_wrong_rows_are_not(name, shared):
+    right = zoo_parts(0, SHORT)
+    pairs = list(zip(right.heldout(), sick(name).heldout(), strict=True))
+    assert all(torch.equal(a.input_ids, b.input_ids) for a, b in pairs)
+    same = all(torch.equal(a.targets, b.targets) for a, b in pairs)
+    assert same is not shared
+    bare = infect(replace(right, heldout=None), name)
+    assert bare.heldout is None
+
+
+def test_a_run_with_unshifted_targets_deceives_itself():
+    run = zoo_run("unshifted-targets", 0, replace(ZOO_CONFIG, steps=40))
+    assert run.told < 3
+    assert run.true > run.told + 2
 
 
 def gradient_by_place(parts):
@@ -144,6 +173,16 @@ def test_the_wrong_scale_halves_scores_of_four_heads():
         layer.register_forward_hook(lambda m, a, y: seen.append(y))
         parts.model.model.layers[1].self_attn(torch.ones(1, 4, 64))
     torch.testing.assert_close(seen[1], seen[0] / 2)  # sqrt(16 / 64)
+
+
+def test_the_wrong_scale_of_a_layer_is_its_own():
+    parts, x = zoo_parts(0), torch.ones(1, 4, 64)
+    layers = attention_layers(parts.model)
+    layers[0].head_dim = 4
+    right = [layer.q_proj(x) for layer in layers]
+    infect(parts, "wrong-attention-scale")
+    for layer, before, factor in zip(layers, right, (4, 2), strict=True):
+        torch.testing.assert_close(layer.q_proj(x), before / factor)
 
 
 def test_an_untied_head_begins_equal_and_is_trained():

@@ -1,6 +1,7 @@
 """The checks: they name each bug, spare health, and touch nothing."""
 
 import copy
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from llm_from_scratch.train.checks_of_model import moved_by
 from llm_from_scratch.train.checks_of_steps import batch_gradient
 from llm_from_scratch.train.parts import make_parts, train_step
 from llm_from_scratch.train.reference import plain_nats
+from llm_from_scratch.train.schedule import Schedule
 from llm_from_scratch.train.verdict import check, tolerance, twin
 from llm_from_scratch.train.zoo import ZOO_CONFIG, ZOO_MODEL, zoo_parts
 
@@ -311,6 +313,98 @@ def test_a_late_peak_and_a_low_one_are_found():
     assert failed(flat, ["schedule"]) == []
     for run in (late, low):
         assert failed(run, ["schedule"]) == ["schedule"]
+
+
+@pytest.mark.parametrize("kind", ["cosine", "linear", "wsd", "constant"])
+@pytest.mark.parametrize("steps", [25, 33, 400])
+def test_no_schedule_that_settings_can_ask_for_is_accused(kind, steps):
+    parts = zoo_parts(0)
+    rises, falls = (0.0, 0.02, 0.2, 0.4, 0.5, 0.7, 0.9), (0.0, 0.2, 0.6, 1.0)
+    for rise, fall, end in itertools.product(rises, falls, (0.0, 0.1, 1.0)):
+        shape = {
+            "warmup_fraction": rise,
+            "decay_fraction": fall,
+            "final_fraction": end,
+        }
+        config = replace(ZOO_CONFIG, steps=steps, schedule=kind, **shape)
+        rate = Schedule(kind=kind, max_lr=config.lr, steps=steps, **shape)
+        run = replace(parts, config=config, schedule=rate)
+        (verdict,) = run_checks(run, ["schedule"])
+        assert verdict.passed, (shape, verdict.message)
+
+
+@pytest.mark.parametrize("rise", [0.02, 0.4])
+def test_a_rate_that_does_not_fall_is_found(rise):
+    config = replace(ZOO_CONFIG, warmup_fraction=rise, schedule="linear")
+    flat = Schedule(
+        kind="constant", max_lr=config.lr, steps=100, warmup_fraction=rise
+    )
+    run = replace(zoo_parts(0, config), schedule=flat)
+    assert failed(run, ["schedule"]) == ["schedule"]
+    assert failed(infect(zoo_parts(0, config), "hasty-schedule"), ["schedule"])
+
+
+def test_a_run_of_few_steps_has_no_shape():
+    (verdict,) = run_checks(
+        zoo_parts(0, replace(ZOO_CONFIG, steps=5)), ["schedule"]
+    )
+    assert verdict.passed is None
+    assert "5 steps" in verdict.message
+
+
+def random_rows(step, common=0, places=64):
+    """Eight rows of random ids that begin with one of 64 texts, or do not."""
+    draw = torch.Generator().manual_seed(step)
+    ids = torch.randint(256, (8, places + 1), generator=draw)
+    fixed = torch.randint(
+        256, (64, common), generator=torch.Generator().manual_seed(-1)
+    )
+    ids[:, :common] = fixed[torch.randint(64, (8,), generator=draw)]
+    return Batch(ids[:, :-1], ids[:, 1:])
+
+
+def held_out(steps, batch_size=8, read=random_rows, heldout=()):
+    """Parts of a long run over random rows, with these held-out steps."""
+    config = replace(ZOO_CONFIG, steps=steps, batch_size=batch_size)
+    return replace(
+        zoo_parts(0, config),
+        next_batch=read,
+        heldout=lambda: [read(step) for step in heldout],
+    )
+
+
+def test_an_overlap_that_is_spread_over_a_long_run_is_found():
+    """A fifth of 20,000 rows is read, and so a fifth of the overlap seen."""
+    spread = held_out(2500, heldout=range(0, 2500, 100))
+    assert failed(spread, ["heldout"]) == ["heldout"]
+    apart = held_out(2500, heldout=range(9000, 9025))
+    assert failed(apart, ["heldout"]) == []
+
+
+def test_text_that_repeats_itself_is_not_called_seen():
+    """Half of every row is one of 64 texts, in training and held out."""
+
+    def read(step):
+        return random_rows(step, common=32)
+
+    assert failed(held_out(100, read=read, heldout=range(200, 216))) == []
+    seen = held_out(100, read=read, heldout=range(16))
+    assert failed(seen, ["heldout"]) == ["heldout"]
+
+
+@pytest.mark.parametrize("passes", [1, 4])
+def test_more_passes_over_the_rows_neither_hide_nor_feign_an_overlap(passes):
+    def read(step):  # held-out batches are steps that no pass reaches
+        return random_rows(step % 40 if step < 500 else step, common=32)
+
+    for heldout, found in ((range(4), ["heldout"]), (range(500, 516), [])):
+        run = held_out(40 * passes, read=read, heldout=heldout)
+        assert failed(run, ["heldout"]) == found
+
+
+def test_a_batch_of_more_rows_than_are_read_is_read_once():
+    seen = held_out(3, batch_size=5000, heldout=[0])
+    assert failed(seen, ["heldout"]) == ["heldout"]
 
 
 def test_decay_misses_weights_that_no_optimizer_has():

@@ -23,7 +23,7 @@ def _unshifted_targets(parts: Parts) -> Parts:
         same = batch.input_ids.where(batch.targets != IGNORED, IGNORED)
         return replace(batch, targets=same)
 
-    return change_batches(parts, change)
+    return change_batches(parts, change, heldout=True)
 
 
 @bug(
@@ -38,7 +38,7 @@ def _shifted_twice(parts: Parts) -> Parts:
         later[:, :-1] = batch.targets[:, 1:]
         return replace(batch, targets=later)
 
-    return change_batches(parts, change)
+    return change_batches(parts, change, heldout=True)
 
 
 @bug(
@@ -52,7 +52,7 @@ def _padding_counted(parts: Parts) -> Parts:
         filled = batch.targets.where(batch.targets != IGNORED, batch.input_ids)
         return replace(batch, targets=filled)
 
-    return change_batches(parts, change)
+    return change_batches(parts, change, heldout=True)
 
 
 @bug(
@@ -94,5 +94,5 @@ def _restarted_loader(parts: Parts) -> Parts:
     source="marin2700",
 )
 def _seen_heldout(parts: Parts) -> Parts:
-    read = parts.next_batch
-    return replace(parts, heldout=lambda: [read(step) for step in range(16)])
+    read, apart = parts.next_batch, max(1, parts.config.steps // 16)
+    return replace(parts, heldout=lambda: [read(apart * i) for i in range(16)])

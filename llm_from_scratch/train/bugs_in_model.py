@@ -96,11 +96,14 @@ def _rotary_over_heads(parts: Parts) -> Parts:
     source="lecture6",
 )
 def _wrong_attention_scale(parts: Parts) -> Parts:
-    def shrink(layer: nn.Module, args: Any, y: Tensor) -> Tensor:
-        return y * factor
-
     for layer in attention_layers(parts.model):
         factor = (layer.head_dim / layer.q_proj.in_features) ** 0.5
+
+        def shrink(
+            part: nn.Module, args: Any, y: Tensor, factor: float = factor
+        ) -> Tensor:
+            return y * factor
+
         last = layer.q_norm if layer.q_norm is not None else layer.q_proj
         last.register_forward_hook(shrink)
     return parts

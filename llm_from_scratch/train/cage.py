@@ -78,7 +78,12 @@ def micro_batches(parts: Parts, batch: Batch) -> Iterator[Batch]:
         yield pick_rows(batch, slice(start, start + rows))
 
 
-def change_batches(parts: Parts, change: Callable[[Batch], Batch]) -> Parts:
-    """Parts whose batches go through `change`."""
-    read = parts.next_batch
-    return replace(parts, next_batch=lambda step: change(read(step)))
+def change_batches(
+    parts: Parts, change: Callable[[Batch], Batch], *, heldout: bool = False
+) -> Parts:
+    """Parts whose batches go through `change`; held-out ones if wanted."""
+    read, other = parts.next_batch, parts.heldout
+    changed = replace(parts, next_batch=lambda step: change(read(step)))
+    if not heldout or other is None:
+        return changed
+    return replace(changed, heldout=lambda: [change(b) for b in other()])

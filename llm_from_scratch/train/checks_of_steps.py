@@ -2,6 +2,7 @@
 """Checks of gradient, update, schedule and state."""
 
 import copy
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from llm_from_scratch.data.batch import IGNORED, Batch
 from llm_from_scratch.train.cage import micro_rows, pick_rows
+from llm_from_scratch.train.config import TrainConfig
 from llm_from_scratch.train.parts import Parts, train_step
 from llm_from_scratch.train.verdict import (
     Finding,
@@ -98,21 +100,34 @@ def _clip(parts: Parts) -> Finding:
     return passed, "in units of the limit, " + " and ".join(told)
 
 
+def _due(config: TrainConfig) -> float:
+    """The rate half-way that the settings ask for, in units of the peak."""
+    rise, fall = config.warmup_fraction, config.decay_fraction
+    if rise >= 0.5:
+        return 0.5 / rise
+    done = (0.5 - rise) / (1 - rise)
+    left = {
+        "cosine": (1 + math.cos(math.pi * done)) / 2,
+        "linear": 1 - done,
+        "wsd": 0.5 / max(0.5, min(fall, 1 - rise)),
+    }.get(config.schedule, 1.0)
+    return config.final_fraction + (1 - config.final_fraction) * left
+
+
 @check("schedule")
 def _schedule(parts: Parts) -> Finding:
     """Does the rate peak after the warm-up, and stand right half-way?"""
     c = parts.config
+    if c.steps < 25:
+        return None, f"{c.steps} steps are too few to have a shape"
     rates = [parts.schedule(step + 1) / c.lr for step in range(c.steps)]
     top = next(i for i, rate in enumerate(rates) if rate > 0.999 * max(rates))
-    when = (top + 1) / c.steps
-    half = rates[c.steps // 2]
-    due = 1.0
-    if c.schedule in ("cosine", "linear"):
-        due = (1 + c.final_fraction) / 2
+    when, half, due = (top + 1) / c.steps, rates[c.steps // 2 - 1], _due(c)
     late = when > c.warmup_fraction + 0.05 + 1 / c.steps
     wrong = abs(max(rates) - 1) > 0.05
     told = f"peak {max(rates):.2f} at {when:.0%}, half-way {half:.2f}"
-    return not (late or wrong) and abs(half - due) < 0.15, told
+    told += f", should be {due:.2f}"
+    return not (late or wrong) and abs(half - due) < 0.1, told
 
 
 @check("moves")
