@@ -68,6 +68,12 @@ def test_what_has_no_lasting_value_is_refused(bad):
         fingerprint({"deep": [bad]})
 
 
+def test_keys_that_would_become_one_are_refused():
+    assert plain({1: "a", "2": "b"}) == {"1": "a", "2": "b"}
+    with pytest.raises(ValueError, match=r"two keys of .* are the same"):
+        plain({"deep": {1: "a", "1": "b"}})
+
+
 @settings(max_examples=40)
 @given(JSON)
 def test_a_fingerprint_survives_a_file(value):

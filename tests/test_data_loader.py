@@ -241,6 +241,19 @@ def test_a_state_of_other_batches_is_refused(change, line):
     assert other.fingerprint != loader().fingerprint
 
 
+def test_the_order_of_sources_is_part_of_the_state():
+    """The same names, weights and content in another order: other rows."""
+    pair = {"a": (source([50]), 1.0), "b": (source([50], 5000), 1.0)}
+    swapped = dict(reversed(pair.items()))
+    one, two = (
+        TokenLoader(s, batch_size=4, context=8) for s in (pair, swapped)
+    )
+    assert not torch.equal(one.batch(0).targets, two.batch(0).targets)
+    assert one.fingerprint != two.fingerprint
+    with pytest.raises(ValueError, match="another loader: order"):
+        two.load_state_dict(one.state_dict())
+
+
 def test_sources_are_mixed_by_weight():
     sources = {
         "a": (source([100]), 3),
@@ -405,3 +418,5 @@ def test_errors_name_the_value():
         loader().batch(-1)
     with pytest.raises(ValueError, match="a batch of 0 rows"):
         loader(batch_size=0)
+    with pytest.raises(ValueError, match=r"prefetch must be .* got -1"):
+        next(iter(loader(prefetch=-1)))

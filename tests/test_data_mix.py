@@ -1,4 +1,4 @@
-"""A mixture keeps its proportions, exactly, and forgets nothing."""
+"""A mixture keeps its proportions, block by block, and forgets nothing."""
 
 import numpy as np
 import pytest

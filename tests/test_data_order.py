@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_from_scratch.data import order
 from llm_from_scratch.data.order import Permutation, derive_seed, mix64
 
 SEEDS = st.integers(-(2**70), 2**70)
@@ -55,8 +56,8 @@ def test_the_order_is_fixed_for_good():
     assert derive_seed(1, 2) == 3034449338919204061
 
 
-@pytest.mark.parametrize("size", [3, 4, 5])
-def test_small_orders_all_occur_about_equally_often(size):
+def surprise(size):
+    """Standard deviations by which chi-square exceeds what chance gives."""
     count = 2400
     seen: dict[tuple, int] = dict.fromkeys(
         itertools.permutations(range(size)), 0
@@ -66,7 +67,17 @@ def test_small_orders_all_occur_about_equally_often(size):
     expected = count / len(seen)
     chi = sum((n - expected) ** 2 / expected for n in seen.values())
     freedom = len(seen) - 1
-    assert chi < freedom + 5 * (2 * freedom) ** 0.5
+    return (chi - freedom) / (2 * freedom) ** 0.5
+
+
+@pytest.mark.parametrize("size", [3, 4, 5])
+def test_small_orders_all_occur_about_equally_often(size):
+    assert surprise(size) < 5
+
+
+def test_six_rounds_are_too_few_for_five_rows(monkeypatch):
+    monkeypatch.setattr(order, "ROUNDS", 6)
+    assert surprise(5) > 5
 
 
 @pytest.mark.parametrize("size", [100, 1000, 2**14])

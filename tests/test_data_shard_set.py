@@ -102,6 +102,23 @@ def test_resident_memory_stays_flat(tmp_path, monkeypatch, flat):
     assert (peak < 8) == flat
 
 
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="Linux shows the pages"
+)
+def test_small_windows_at_random_keep_the_bound(tmp_path, monkeypatch):
+    """A system may map much more than the page that is touched."""
+    long = ["x" * 2**20] * 32
+    write_shards(long, tokenizer(), tmp_path, shard_bytes=2**25)
+    shards = ShardSet(tmp_path)
+    monkeypatch.setattr(shard_set, "RELEASE", 2**23)
+    places = np.random.default_rng(0).integers(0, len(shards), 500)
+    before, peak = resident_mb(), 0.0
+    for start in places.tolist():
+        shards.window(start, 16)
+        peak = max(peak, resident_mb() - before)
+    assert peak < 9
+
+
 def test_few_files_are_open_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(shard_set, "MAX_OPEN", 2)
     write_shards("abcdefgh", tokenizer(), tmp_path, shard_bytes=1)
@@ -109,6 +126,15 @@ def test_few_files_are_open_at_a_time(tmp_path, monkeypatch):
     for _ in range(2):
         assert bytes(whole(shards)[::2].astype(np.uint8)) == b"abcdefgh"
     assert len(shards._open) == 2
+
+
+def test_a_shard_may_be_opened_while_pages_are_given_back(shards, monkeypatch):
+    """As another thread does that reads the same set."""
+    shards.shard(0)
+    shards.shard(1)
+    monkeypatch.setattr(Shard, "release", lambda self: shards.shard(2))
+    shards.release()
+    assert sorted(shards._open) == [0, 1, 2]
 
 
 def test_the_fingerprint_is_of_the_content(tmp_path, shards):

@@ -110,6 +110,15 @@ def test_negative_ids_are_refused(tmp_path):
         )
 
 
+def test_a_header_that_does_not_fit_is_refused(tmp_path):
+    options = {"vocab_size": 10, "end_of_text": 9}
+    write_shard(tmp_path / "s", arrays([[1]]), **options, text="t" * 700)
+    assert Shard(tmp_path / "s").tokens.tolist() == [1, 9]
+    with pytest.raises(ValueError, match="does not fit into 1024"):
+        write_shard(tmp_path / "t", arrays([[1]]), **options, text="t" * 900)
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
 def test_writing_holds_a_block_and_not_the_shard(tmp_path):
     documents = (np.zeros(2**15, np.uint16) for _ in range(2**9))  # 32 MB
     tracemalloc.start()

@@ -1,5 +1,4 @@
-# Generated from chapters/07_shards_order_and_the_loader.md
-# by `make export`. Do not edit.
+# Generated from chapters/appendix_shards.md by `make export`. Do not edit.
 """What was made from what: settings, files and the hashes of both."""
 
 import dataclasses
@@ -36,7 +35,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return plain(value.value)
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        result = {str(key): plain(item) for key, item in value.items()}
+        if len(result) != len(value):
+            raise ValueError(f"two keys of {value!r} are the same as texts")
+        return result
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, os.PathLike):
@@ -50,7 +52,7 @@ def plain(value: Any) -> Any:
 def fingerprint(settings: Any) -> str:
     """16 hex digits that change when a setting changes.
 
-    The order of keys does not count. Source: merkle1988digital.
+    The order of keys does not count, that of lists does.
     """
     text = json.dumps(plain(settings), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -101,6 +103,7 @@ class Manifest:
     """A JSON file that says of every artifact what it was made from.
 
     One writer at a time. ValueError if the file is damaged.
+    Source: merkle1988digital.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -1,5 +1,4 @@
-# Generated from chapters/07_shards_order_and_the_loader.md
-# by `make export`. Do not edit.
+# Generated from chapters/appendix_shards.md by `make export`. Do not edit.
 """What a model is fed: ids, targets, and whose they are."""
 
 from collections.abc import Callable

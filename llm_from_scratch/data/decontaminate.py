@@ -39,7 +39,7 @@ class Decontaminator:
 
     A protected text of fewer than n words must occur whole; one of fewer
     than `shortest` words is too common to look for and is left out.
-    Source: brown2020language.
+    Source: brown2020language, where the match is cut out instead.
     """
 
     def __init__(

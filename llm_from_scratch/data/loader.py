@@ -44,6 +44,8 @@ def fetch_ahead(
     At most `depth` wait; 0 makes each when it is asked for. An exception
     of `make` is raised where its result would have come.
     """
+    if depth < 0:
+        raise ValueError(f"prefetch must be at least 0, got {depth}")
     while depth == 0:
         yield make(step)
         step += 1
@@ -160,6 +162,7 @@ class TokenLoader(Resumable):
             "seed": seed,
             "packing": packing,
             "mask_documents": mask_documents,
+            "order": list(named),  # it decides which rows come
             "sources": {k: describe(*pair) for k, pair in named.items()},
         }
         weights = [weight for _, weight in named.values()]

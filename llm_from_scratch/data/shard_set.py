@@ -1,5 +1,4 @@
-# Generated from chapters/07_shards_order_and_the_loader.md
-# by `make export`. Do not edit.
+# Generated from chapters/appendix_shards.md by `make export`. Do not edit.
 """Many shards as one long sequence of tokens."""
 
 import hashlib
@@ -29,8 +28,8 @@ __all__ = [
 
 
 INDEX = "index.json"
-PAGES = 2**16  # bytes that the system maps around one that is touched
-RELEASE = 2**26  # bytes mapped before they are given back
+PAGES = 2**21  # the most that a system maps around one byte touched
+RELEASE = 2**26  # bytes mapped, 64 MiB, before they are given back
 MAX_OPEN = 64
 
 
@@ -122,7 +121,8 @@ class ShardFolder:
 
     def shard(self, number: int) -> Shard:
         """One of the shards, opened if it is not open."""
-        if number not in self._open:
+        shard = self._open.get(number)
+        if shard is None:
             entry = self.entries[number]
             shard = Shard(self.folder / entry["name"])
             if shard.header.sha256 != entry["sha256"]:
@@ -131,9 +131,10 @@ class ShardFolder:
                     "write_shards again"
                 )
             if len(self._open) >= MAX_OPEN:
-                del self._open[next(iter(self._open))]
+                oldest, *_ = self._open
+                self._open.pop(oldest, None)
             self._open[number] = shard
-        return self._open[number]
+        return shard
 
     def verify(self) -> None:
         """Read every shard; ValueError names the first that is damaged."""
@@ -160,8 +161,9 @@ def _read_index(folder: Path) -> dict[str, Any]:
 class ShardSet(ShardFolder, TokenSource):
     """The shards of a folder as one circular sequence of tokens.
 
-    `write_shards` makes the folder. Memory stays below what 64 MB of
-    touched pages take, however large the shards are.
+    `write_shards` makes the folder. Memory of `window` stays at about
+    64 MiB of touched pages, however large the shards are;
+    `document_starts` takes 8 bytes a document. Threads may share a set.
     """
 
     _touched = 0
@@ -190,7 +192,7 @@ class ShardSet(ShardFolder, TokenSource):
 
     def release(self) -> None:
         """Give all mapped pages back to the system."""
-        for shard in self._open.values():
+        for shard in [*self._open.values()]:  # others may open some
             shard.release()
         self._touched = 0
 

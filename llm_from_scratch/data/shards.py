@@ -1,5 +1,4 @@
-# Generated from chapters/07_shards_order_and_the_loader.md
-# by `make export`. Do not edit.
+# Generated from chapters/appendix_shards.md by `make export`. Do not edit.
 """Shards: files of token ids that can be mapped and checked."""
 
 import hashlib
@@ -80,7 +79,13 @@ class ShardHeader:
     def to_bytes(self) -> bytes:
         """The kilobyte that begins the file."""
         fields = json.dumps(asdict(self)).encode()
-        return (MAGIC + fields).ljust(HEADER - 1) + b"\n"
+        raw = (MAGIC + fields).ljust(HEADER - 1) + b"\n"
+        if len(raw) != HEADER:
+            raise ValueError(
+                f"a header of {len(raw)} bytes does not fit into {HEADER}; "
+                "give hashes as `tokenizer` and `text`"
+            )
+        return raw
 
 
 def read_header(path: str | os.PathLike[str]) -> ShardHeader:

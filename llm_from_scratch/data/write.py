@@ -1,5 +1,4 @@
-# Generated from chapters/07_shards_order_and_the_loader.md
-# by `make export`. Do not edit.
+# Generated from chapters/appendix_shards.md by `make export`. Do not edit.
 """From documents to a folder of shards, resumable and in parallel."""
 
 import contextlib
