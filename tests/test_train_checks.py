@@ -305,13 +305,14 @@ def test_clip_must_leave_a_short_gradient_alone():
     assert failed(never, ["clip"]) == ["clip"]
 
 
-def test_a_late_peak_and_a_low_one_are_found():
+def test_a_late_peak_and_a_low_and_a_high_one_are_found():
     flat = zoo_parts(0, replace(ZOO_CONFIG, schedule="constant"))
     late = replace(flat, schedule=lambda step: 1e-2 * (step > 40))
     parts = zoo_parts(0)
     low = replace(parts, schedule=lambda step: 0.9 * parts.schedule(step))
     assert failed(flat, ["schedule"]) == []
-    for run in (late, low):
+    high = replace(parts, schedule=lambda step: 1.1 * parts.schedule(step))
+    for run in (late, low, high):
         assert failed(run, ["schedule"]) == ["schedule"]
 
 
@@ -405,6 +406,39 @@ def test_more_passes_over_the_rows_neither_hide_nor_feign_an_overlap(passes):
 def test_a_batch_of_more_rows_than_are_read_is_read_once():
     seen = held_out(3, batch_size=5000, heldout=[0])
     assert failed(seen, ["heldout"]) == ["heldout"]
+
+
+@pytest.mark.parametrize(("copied", "found"), [(0.01, []), (0.06, ["heldout"])])
+def test_a_hundredth_of_an_overlap_is_forgiven_and_a_twentieth_is_not(
+    copied, found
+):
+    """Of 400 held-out rows, some are rows of the first half of training."""
+    rows = torch.cat([random_rows(900 + k).input_ids for k in range(50)])
+    seen = torch.cat([random_rows(step).input_ids for step in range(50)])
+    many = round(copied * len(rows))
+    rows[:many] = seen[:many]
+    run = replace(held_out(100), heldout=lambda: [Batch(rows, rows)])
+    assert failed(run, ["heldout"]) == found
+
+
+def test_an_overlap_is_found_at_any_place_of_a_row():
+    def moved():
+        for step in range(16):
+            ids = random_rows(step).input_ids.roll(-7, 1)
+            yield Batch(ids, ids)
+
+    run = replace(held_out(100), heldout=moved)
+    assert failed(run, ["heldout"]) == ["heldout"]
+
+
+def test_one_row_is_enough_to_be_asked():
+    seen = held_out(1, batch_size=1, heldout=[0])
+    one = replace(
+        seen, next_batch=lambda step: pick_rows(random_rows(0), slice(0, 1))
+    )
+    assert failed(one, ["heldout"]) == ["heldout"]
+    none = replace(one, heldout=lambda: [random_rows(5)])
+    assert failed(none, ["heldout"]) == []
 
 
 def test_decay_misses_weights_that_no_optimizer_has():
