@@ -10,6 +10,7 @@ import pytest
 import torch
 
 # ruff: noqa: NPY002  (the generators of others are what is tested)
+from llm_from_scratch.core import runtime
 from llm_from_scratch.core.runtime import (
     StopRequest,
     describe_machine,
@@ -128,3 +129,26 @@ def test_outside_the_main_thread_nothing_changes():
     thread.start()
     thread.join()
     assert said == [None]
+
+
+def test_generators_of_an_apple_gpu_come_back(monkeypatch):
+    back = []
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: "there")
+    monkeypatch.setattr(torch.mps, "set_rng_state", back.append)
+    with undisturbed():
+        pass
+    assert back == ["there"]
+    set_rng_state(rng_state() | {"mps": None})  # saved on another machine
+    old = rng_state()
+    del old["mps"]  # saved before it was kept
+    set_rng_state(old)
+    assert back == ["there"]
+
+
+def test_a_peak_waits_for_any_accelerator(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
+    runtime._finish(torch.device("mps"))
+    runtime._finish(torch.device("cpu"))
+    assert waited == [torch.device("mps")]

@@ -113,6 +113,24 @@ def test_what_is_not_plain_is_refused_by_name(bad):
         pack({"a": {"b": [bad]}})
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"a": {"b": torch.ones(2)}, "a/b": torch.zeros(2)},
+        {0: torch.ones(2), "0": torch.zeros(2)},
+    ],
+)
+def test_two_tensors_of_one_name_are_refused(state):
+    with pytest.raises(ValueError, match="two tensors would be stored as"):
+        pack(state)
+
+
+@pytest.mark.parametrize("key", [(1, 2), 1.5, None])
+def test_keys_that_would_not_come_back_are_refused(key):
+    with pytest.raises(ValueError, match="of 'a' is no string or int"):
+        pack({"a": {key: 1}})
+
+
 def test_a_copy_does_not_change_with_its_original():
     x = torch.ones(3)
     copy = on_cpu(pack({"x": x}), {})

@@ -1,12 +1,20 @@
 """Settings of a run: what is refused, and what may change."""
 
+import subprocess
+import sys
 from dataclasses import FrozenInstanceError, asdict, replace
+from pathlib import Path
 
 import pytest
 
 from llm_from_scratch.train.config import TrainConfig, changes
 
+ROOT = Path(__file__).resolve().parents[1]
 GOOD = TrainConfig(steps=10)
+MAY_CHANGE = (
+    *("log_every", "eval_every", "sample_every", "checkpoint_every"),
+    *("keep_checkpoints", "patience", "threads", "device"),
+)
 
 
 def test_tokens_are_steps_times_batch_times_context():
@@ -46,6 +54,7 @@ def test_tokens_are_steps_times_batch_times_context():
             "decay_fraction must be at least 0 and at most 1",
         ),
         ("betas", (0.9, 1.0), "betas must be at least 0"),
+        ("seed", -1, "seed must be an int of at least 0, got -1"),
         ("optimizer", "sgd", "optimizer must be one of adamw, muon, got 'sgd'"),
         ("schedule", "step", "schedule must be one of cosine, wsd"),
         ("precision", "int8", "precision must be one of fp32, bf16, fp16"),
@@ -74,7 +83,33 @@ def test_only_what_moves_weights_counts_as_a_change():
     assert changes(asdict(GOOD), GOOD) == []
 
 
+@pytest.mark.parametrize("name", asdict(GOOD))
+def test_each_setting_either_moves_weights_or_not(name):
+    saved = asdict(GOOD) | {name: "another"}
+    said = [f"{name}: 'another' -> {getattr(GOOD, name)!r}"]
+    assert changes(saved, GOOD) == ([] if name in MAY_CHANGE else said)
+
+
 def test_a_setting_that_a_checkpoint_did_not_know_counts():
     old = asdict(GOOD)
     del old["schedule"]
     assert changes(old, GOOD) == ["schedule: None -> 'cosine'"]
+
+
+def test_nonsense_of_another_type_is_refused_where_nothing_checks_types():
+    code = """if True:
+        from llm_from_scratch.train.config import TrainConfig
+        for wrong in ({"betas": (0.9,)}, {"betas": (0.9,) * 3}, {"seed": "x"}):
+            try:
+                TrainConfig(steps=1, **wrong)
+            except ValueError as error:
+                print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.split("\n")[:-1] == [
+        "betas must be two numbers, got (0.9,)",
+        "betas must be two numbers, got (0.9, 0.9, 0.9)",
+        "seed must be an int of at least 0, got 'x'",
+    ]

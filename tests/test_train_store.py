@@ -2,7 +2,10 @@
 
 import contextlib
 import errno
+import os
 import threading
+from pathlib import Path
+from stat import S_ISDIR
 
 import pytest
 import torch
@@ -134,6 +137,26 @@ def test_the_oldest_goes_after_the_newest_is_whole(tmp_path, monkeypatch):
     store.wait()
     assert there == [[1]]
     assert store.steps() == [2]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders cannot be opened")
+def test_a_name_is_on_the_disk_before_another_is_deleted(kept, monkeypatch):
+    order, force, unlink = [], os.fsync, Path.unlink
+
+    def forced(number):
+        order.append("folder" if S_ISDIR(os.fstat(number).st_mode) else "file")
+        force(number)
+
+    def deleted(path, missing_ok=False):
+        if path.exists():
+            order.append(path.name)
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(os, "fsync", forced)
+    monkeypatch.setattr(Path, "unlink", deleted)
+    kept.save(40, state(40))
+    kept.wait()
+    assert order == ["file", "folder", "step-00000010.safetensors"]
 
 
 def test_a_damaged_checkpoint_stops_with_a_way_out(kept):

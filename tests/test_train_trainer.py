@@ -16,6 +16,7 @@ from run_small import heldout, same_bits, small, weights
 
 from llm_from_scratch.core.metrics import read_metrics
 from llm_from_scratch.data.loader import TokenLoader
+from llm_from_scratch.train import session
 from llm_from_scratch.train import store as store_module
 from llm_from_scratch.train.checkpoint import CheckpointError, load_model_state
 from llm_from_scratch.train.parts import token_loss
@@ -258,9 +259,7 @@ def test_other_data_are_refused(tmp_path):
 
 def test_another_machine_is_told(tmp_path, monkeypatch):
     trainer(tmp_path).run(stop_at=5)
-    from llm_from_scratch.train import trainer as module
-
-    monkeypatch.setattr(module, "describe_machine", lambda device: "an abacus")
+    monkeypatch.setattr(session, "describe_machine", lambda device: "an abacus")
     trainer(tmp_path).run(stop_at=6)
     said = [r["message"] for r in rows_of(tmp_path, "event")]
     assert any("not bit for bit" in s and "an abacus" in s for s in said)
@@ -340,6 +339,27 @@ def test_spikes_are_told_and_many_in_a_row_end_the_run(tmp_path):
     assert trainer(given=given, patience=0).run().status == "done"
 
 
+def test_a_run_under_suspicion_keeps_its_good_checkpoints(tmp_path):
+    def install(parts):
+        count = iter(range(1000))
+
+        def loss(model, batch):
+            bad = next(count) >= 20
+            return token_loss(model, batch) * (5.0 if bad else 1.0)
+
+        return replace(parts, loss=loss)
+
+    run = trainer(
+        tmp_path,
+        {"install": install},
+        steps=60,
+        patience=30,
+        checkpoint_every=5,
+    )
+    assert run.run().status == "diverged"
+    assert run.store.steps() == [10, 15, 20]
+
+
 def test_an_overflow_in_fp16_is_told_and_not_averaged(tmp_path):
     def install(parts):
         count = iter(range(1000))
@@ -415,13 +435,11 @@ def test_a_bug_is_installed_by_its_name():
 
 def test_a_step_is_made_of_few_calls(monkeypatch):
     """Beside the step itself the trainer does next to nothing."""
-    from llm_from_scratch.train import trainer as module
-
     calls = []
-    for name in ("_look", "_save", "_event", "describe_machine", "rng_state"):
-        real = getattr(module, name)
+    for name in ("tell_event", "describe_machine", "rng_state"):
+        real = getattr(session, name)
         monkeypatch.setattr(
-            module,
+            session,
             name,
             lambda *a, real=real, name=name, **k: (
                 calls.append(name) or real(*a, **k)
@@ -431,7 +449,7 @@ def test_a_step_is_made_of_few_calls(monkeypatch):
     run.run()
     assert calls.count("rng_state") == 0
     assert calls.count("describe_machine") == 0
-    assert calls.count("_event") == 2
+    assert calls.count("tell_event") == 2
 
 
 def compiled_resume():

@@ -1,4 +1,4 @@
-# Generated from chapters/16_the_run.md by `make export`. Do not edit.
+# Generated from chapters/appendix_trainer.md by `make export`. Do not edit.
 """A log of numbers, one JSON object a line, that survives its process."""
 
 import contextlib

@@ -1,4 +1,4 @@
-# Generated from chapters/16_the_run.md by `make export`. Do not edit.
+# Generated from chapters/appendix_trainer.md by `make export`. Do not edit.
 """Seeds, devices, threads and signals: what a run stands on."""
 
 import contextlib
@@ -37,11 +37,13 @@ def rng_state() -> dict[str, Any]:
     """Where all generators of this process stand, as plain values."""
     kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    mps = torch.backends.mps.is_available()
     return {
         "python": random.getstate(),
         "numpy": (str(kind), [int(key) for key in keys], *rest),
         "torch": torch.get_rng_state(),
         "cuda": cuda,
+        "mps": torch.mps.get_rng_state() if mps else None,
     }
 
 
@@ -54,6 +56,8 @@ def set_rng_state(state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
+    if state.get("mps") is not None and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])
 
 
 @contextlib.contextmanager
@@ -105,7 +109,7 @@ def matmul_peak(
     """Floating-point operations a second of a large product, at best.
 
     What the machine can do as it is now, on the threads that are allowed;
-    the measure of a model's utilization where no maker's number is known.
+    the measure of a model's utilization, on every device.
     """
     size = 8192 if device.type == "cuda" else 768
     a = torch.ones(size, size, device=device, dtype=dtype)
@@ -120,8 +124,8 @@ def matmul_peak(
 
 
 def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 class StopRequest:

@@ -106,6 +106,15 @@ if TYPE_CHECKING:
         get_lr_wsd_schedule as get_lr_wsd_schedule,
     )
     from llm_from_scratch.train.schedule import set_lr as set_lr
+    from llm_from_scratch.train.session import Session as Session
+    from llm_from_scratch.train.session import TrainResult as TrainResult
+    from llm_from_scratch.train.session import begin_run as begin_run
+    from llm_from_scratch.train.session import leave_run as leave_run
+    from llm_from_scratch.train.session import look as look
+    from llm_from_scratch.train.session import save_run as save_run
+    from llm_from_scratch.train.session import settle as settle
+    from llm_from_scratch.train.session import tell as tell
+    from llm_from_scratch.train.session import tell_event as tell_event
     from llm_from_scratch.train.store import CheckpointStore as CheckpointStore
     from llm_from_scratch.train.store import set_aside as set_aside
     from llm_from_scratch.train.tally import Ahead as Ahead
@@ -113,7 +122,6 @@ if TYPE_CHECKING:
     from llm_from_scratch.train.tally import heldout_loss as heldout_loss
     from llm_from_scratch.train.tally import work_and_peak as work_and_peak
     from llm_from_scratch.train.trainer import Trainer as Trainer
-    from llm_from_scratch.train.trainer import TrainResult as TrainResult
     from llm_from_scratch.train.trial import Trial as Trial
     from llm_from_scratch.train.trial import byte_stream as byte_stream
     from llm_from_scratch.train.trial import train_trial as train_trial
@@ -164,6 +172,7 @@ __all__ = [
     "Packed",
     "Parts",
     "Schedule",
+    "Session",
     "StateFile",
     "StepResult",
     "Tally",
@@ -183,6 +192,7 @@ __all__ = [
     "backward",
     "backward_in_parts",
     "batch_gradient",
+    "begin_run",
     "bug",
     "byte_stream",
     "change_batches",
@@ -198,9 +208,11 @@ __all__ = [
     "get_lr_wsd_schedule",
     "heldout_loss",
     "infect",
+    "leave_run",
     "load_checkpoint",
     "load_model_state",
     "log_sum_exp",
+    "look",
     "make_optimizer",
     "make_parts",
     "mean_bits",
@@ -222,11 +234,15 @@ __all__ = [
     "run_checks",
     "save",
     "save_checkpoint",
+    "save_run",
     "set_aside",
     "set_lr",
+    "settle",
     "spacing",
     "stalls_at",
     "suspects",
+    "tell",
+    "tell_event",
     "token_loss",
     "tolerance",
     "train_step",
@@ -268,11 +284,12 @@ _HOME = {
     "Packed": "llm_from_scratch.train.checkpoint",
     "Parts": "llm_from_scratch.train.parts",
     "Schedule": "llm_from_scratch.train.schedule",
+    "Session": "llm_from_scratch.train.session",
     "StateFile": "llm_from_scratch.train.checkpoint",
     "StepResult": "llm_from_scratch.train.parts",
     "Tally": "llm_from_scratch.train.tally",
     "TrainConfig": "llm_from_scratch.train.config",
-    "TrainResult": "llm_from_scratch.train.trainer",
+    "TrainResult": "llm_from_scratch.train.session",
     "Trainer": "llm_from_scratch.train.trainer",
     "Trial": "llm_from_scratch.train.trial",
     "Verdict": "llm_from_scratch.train.verdict",
@@ -287,6 +304,7 @@ _HOME = {
     "backward": "llm_from_scratch.train.parts",
     "backward_in_parts": "llm_from_scratch.train.gradients",
     "batch_gradient": "llm_from_scratch.train.checks_of_steps",
+    "begin_run": "llm_from_scratch.train.session",
     "bug": "llm_from_scratch.train.cage",
     "byte_stream": "llm_from_scratch.train.trial",
     "change_batches": "llm_from_scratch.train.cage",
@@ -302,9 +320,11 @@ _HOME = {
     "get_lr_wsd_schedule": "llm_from_scratch.train.schedule",
     "heldout_loss": "llm_from_scratch.train.tally",
     "infect": "llm_from_scratch.train.bugs",
+    "leave_run": "llm_from_scratch.train.session",
     "load_checkpoint": "llm_from_scratch.train.checkpoint",
     "load_model_state": "llm_from_scratch.train.checkpoint",
     "log_sum_exp": "llm_from_scratch.train.loss",
+    "look": "llm_from_scratch.train.session",
     "make_optimizer": "llm_from_scratch.train.optim",
     "make_parts": "llm_from_scratch.train.parts",
     "mean_bits": "llm_from_scratch.train.zoo",
@@ -326,11 +346,15 @@ _HOME = {
     "run_checks": "llm_from_scratch.train.checks",
     "save": "llm_from_scratch.train.parts",
     "save_checkpoint": "llm_from_scratch.train.checkpoint",
+    "save_run": "llm_from_scratch.train.session",
     "set_aside": "llm_from_scratch.train.store",
     "set_lr": "llm_from_scratch.train.schedule",
+    "settle": "llm_from_scratch.train.session",
     "spacing": "llm_from_scratch.train.precision",
     "stalls_at": "llm_from_scratch.train.precision",
     "suspects": "llm_from_scratch.train.watch",
+    "tell": "llm_from_scratch.train.session",
+    "tell_event": "llm_from_scratch.train.session",
     "token_loss": "llm_from_scratch.train.parts",
     "tolerance": "llm_from_scratch.train.verdict",
     "train_step": "llm_from_scratch.train.parts",

@@ -1,4 +1,4 @@
-# Generated from chapters/16_the_run.md by `make export`. Do not edit.
+# Generated from chapters/appendix_trainer.md by `make export`. Do not edit.
 """The state of a run in files that are whole, checked, and hold no code.
 
 A file is safetensors: the length of a JSON header in 8 bytes, the header,
@@ -56,6 +56,8 @@ def pack(state: Any) -> Packed:
     places: dict[tuple[Any, ...], str] = {}
 
     def below(name: str, key: Any) -> str:
+        if not isinstance(key, str | int):
+            raise ValueError(f"key {key!r} of {name!r} is no string or int")
         return f"{name}/{key}" if name else str(key)
 
     def walk(value: Any, name: str) -> Any:
@@ -63,6 +65,8 @@ def pack(state: Any) -> Packed:
             at: tuple[Any, ...] = (value.data_ptr(), value.device, value.dtype)
             at += (tuple(value.shape), value.stride())
             known = name if not value.numel() else places.setdefault(at, name)
+            if known == name and name in tensors:
+                raise ValueError(f"two tensors would be stored as {name!r}")
             tensors[known] = value.detach()
             return {"tensor": known}
         if isinstance(value, Mapping):

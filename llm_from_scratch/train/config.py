@@ -1,4 +1,4 @@
-# Generated from chapters/16_the_run.md by `make export`. Do not edit.
+# Generated from chapters/appendix_trainer.md by `make export`. Do not edit.
 """Everything that decides how a run goes, in one frozen dataclass."""
 
 import math
@@ -21,7 +21,10 @@ _AT_LEAST_ONE = (
     *("steps", "batch_size", "context"),
     *("log_every", "keep_checkpoints"),
 )
-_AT_LEAST_ZERO = ("eval_every", "sample_every", "checkpoint_every", "patience")
+_AT_LEAST_ZERO = (
+    *("eval_every", "sample_every", "checkpoint_every"),
+    *("patience", "seed"),
+)
 _NOT_NEGATIVE = ("weight_decay", "z_loss", "eps", "clip_norm")
 _FRACTIONS = ("warmup_fraction", "final_fraction", "decay_fraction")
 
@@ -88,6 +91,8 @@ def _check(config: TrainConfig) -> None:
         _number(name, getattr(config, name), 0.0, math.inf)
     for name in _FRACTIONS:
         _number(name, getattr(config, name), 0.0, 1.0)
+    if len(config.betas) != 2:
+        raise ValueError(f"betas must be two numbers, got {config.betas!r}")
     for beta in config.betas:
         _number("betas", beta, 0.0, 1 - 1e-12)
     for name, allowed in _CHOICES.items():
@@ -127,7 +132,8 @@ _ONLY_WATCH = {
 def changes(saved: Mapping[str, Any], config: TrainConfig) -> list[str]:
     """Settings, as "name: old -> new", that make it another trajectory.
 
-    How often a run is looked at and saved may change under way.
+    How often a run is looked at and saved, and where it computes, may
+    change under way.
     """
     now = asdict(config)
     return [

@@ -1,4 +1,4 @@
-# Generated from chapters/16_the_run.md by `make export`. Do not edit.
+# Generated from chapters/appendix_trainer.md by `make export`. Do not edit.
 """The checkpoints of a run: written beside it, rotated, found again."""
 
 import os
@@ -88,6 +88,7 @@ def _write(store: CheckpointStore, step: int, packed: Packed) -> None:
         store.folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as file:
             write_state(packed, file)
+        _force(store.folder)
     except OSError as error:
         size = sum(tensor.nbytes for tensor in packed.tensors.values())
         raise OSError(
@@ -99,6 +100,16 @@ def _write(store: CheckpointStore, step: int, packed: Packed) -> None:
         ) from error
     for old in store.steps()[: -store.keep]:
         store.path(old).unlink(missing_ok=True)
+
+
+def _force(folder: Path) -> None:
+    """Bring the names in a folder to the disk, before others are deleted."""
+    if os.name == "posix":
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def _way_out(store: CheckpointStore, step: int) -> str:

@@ -1,4 +1,4 @@
-# Generated from chapters/16_the_run.md by `make export`. Do not edit.
+# Generated from chapters/appendix_trainer.md by `make export`. Do not edit.
 """What a run has read and taken, and what the next row of its log says."""
 
 import math
