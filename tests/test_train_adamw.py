@@ -288,7 +288,9 @@ def test_settings_out_of_range(settings, message):
         AdamW([{"params": weights(), **settings}])
 
 
-@pytest.mark.parametrize("key", ["amsgrad", "maximize"])
+@pytest.mark.parametrize(
+    "key", ["amsgrad", "maximize", "capturable", "differentiable"]
+)
 def test_a_state_of_another_algorithm_is_refused(key):
     other = theirs(weights(), **{key: True})
     with pytest.raises(ValueError, match=f"{key} is not supported"):

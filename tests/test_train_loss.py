@@ -233,6 +233,14 @@ def test_log_sum_exp_of_infinities():
     assert log_sum_exp(rows).tolist() == [-infinity, infinity]
 
 
+def test_under_a_compiler_the_kernel_checks_targets(monkeypatch):
+    logits, targets = drawn(4)
+    targets[1] = 11
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    with pytest.raises(RuntimeError, match="index 11 is out of bounds"):
+        cross_entropy(logits, targets)
+
+
 # ---- error messages
 
 

@@ -107,7 +107,46 @@ def test_muon_takes_the_matrices_inside(tied):
     assert names(model, head["params"]) == (["lm_head.weight"] * (not tied))
 
 
+@pytest.mark.parametrize("name", ["head", "lm_head"])
+def test_a_head_is_known_by_its_name_wherever_it_stands(name):
+    top = nn.ModuleDict({name: nn.Linear(4, 5), "act": nn.ReLU()})
+    model = nn.ModuleDict({"body": nn.Linear(4, 4), "top": top})
+    inside, head, rest = make_optimizer(model, name="muon").param_groups
+    assert names(model, inside["params"]) == ["body.weight"]
+    assert names(model, head["params"]) == [f"top.{name}.weight"]
+    assert len(rest["params"]) == 2
+
+
+def test_a_head_may_have_no_weight():
+    model = nn.ModuleDict({"body": nn.Linear(4, 4), "head": nn.ReLU()})
+    inside, head, _ = make_optimizer(model, name="muon").param_groups
+    assert names(model, inside["params"]) == ["body.weight"]
+    assert head["params"] == []
+
+
+def test_a_convolution_decays_and_is_no_matrix_for_muon():
+    model = nn.Sequential(nn.Conv1d(3, 4, 2), nn.Linear(4, 4))
+    decayed, _ = parameter_groups(model, 0.1)
+    assert names(model, decayed["params"]) == ["0.weight", "1.weight"]
+    inside, other, _ = make_optimizer(model, name="muon").param_groups
+    assert names(model, inside["params"]) == ["1.weight"]
+    assert names(model, other["params"]) == ["0.weight"]
+
+
 # ---- the optimizer
+
+
+@pytest.mark.parametrize(
+    ("name", "decays"), [("adamw", [0.1, 0]), ("muon", [0.1, 0.1, 0])]
+)
+def test_defaults_are_those_of_the_chapter(name, decays):
+    groups = make_optimizer(small(tied=False), name=name).param_groups
+    assert [g["weight_decay"] for g in groups] == decays
+    for group in groups:
+        assert (group["lr"], group["lr_scale"]) == (1e-3, 1.0)
+    for group in groups[-2:]:  # AdamW's
+        found = [group[key] for key in ("betas", "eps", "fused")]
+        assert found == [(0.9, 0.95), 1e-8, True]
 
 
 def test_adamw_is_adamw_with_groups():
@@ -131,7 +170,9 @@ def test_adamw_is_adamw_with_groups():
 def test_by_hand_and_by_the_kernel_agree():
     models = [small().double() for _ in range(2)]
     for model, fused in zip(models, (False, True), strict=True):
-        train(model, make_optimizer(model, fused=fused), 20)
+        optimizer = make_optimizer(model, fused=fused)
+        assert [g["fused"] for g in optimizer.param_groups] == [fused] * 2
+        train(model, optimizer, 20)
     pairs = zip(*(m.parameters() for m in models), strict=True)
     for p, q in pairs:
         torch.testing.assert_close(p, q, rtol=1e-9, atol=1e-12)
