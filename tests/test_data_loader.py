@@ -287,8 +287,11 @@ def test_seeds_and_sources_have_orders_of_their_own():
     assert not torch.equal(first, second)
     twins = {name: (source([10] * 60), 1.0) for name in "ab"}
     one = TokenLoader(twins, batch_size=8, context=10)
-    a, b = (rows.read(np.arange(60)) for rows in one.rows.values())
+    a, b = (rows.read(np.arange(60))[:2] for rows in one.rows.values())
     assert not np.array_equal(a, b)
+    other = TokenLoader(twins, batch_size=8, context=10, seed=1)
+    mixed = [x.mixture(np.arange(1024))[0] for x in (one, other)]
+    assert not np.array_equal(*mixed)
 
 
 def test_shards_and_memory_give_the_same_batches(tmp_path):

@@ -53,6 +53,8 @@ def test_the_places_given_are_not_changed():
 def test_the_order_is_fixed_for_good():
     order = Permutation(10, 0)(np.arange(10)).tolist()
     assert order == [8, 1, 7, 5, 0, 9, 6, 3, 4, 2]
+    order = Permutation(8, 0)(np.arange(8)).tolist()  # nothing to walk
+    assert order == [4, 2, 7, 3, 1, 0, 6, 5]
     assert derive_seed(1, 2) == 3034449338919204061
 
 

@@ -129,6 +129,20 @@ def test_writing_holds_a_block_and_not_the_shard(tmp_path):
     assert len(Shard(tmp_path / "s")) == 2**24 + 2**9
 
 
+def test_short_documents_are_written_in_long_blocks(tmp_path, monkeypatch):
+    blocks, add = [], shards.ShardWriter.add
+
+    def counted(self, ids, lengths):
+        blocks.append(len(ids))
+        add(self, ids, lengths)
+
+    monkeypatch.setattr(shards.ShardWriter, "add", counted)
+    documents = (np.zeros(2**12, np.uint16) for _ in range(2**8))
+    write_shard(tmp_path / "s", documents, vocab_size=2, end_of_text=1)
+    assert len(blocks) == 4
+    assert sum(blocks) == 2**20 + 2**8
+
+
 @given(st.data())
 def test_any_changed_byte_is_found(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("s") / "shard"
