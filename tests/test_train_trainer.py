@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import tempfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -232,6 +233,41 @@ def test_an_older_step_can_be_taken_up(tmp_path, straight):
     assert same_bits(weights(again), straight[0])
 
 
+def test_a_run_that_goes_on_can_go_back_too(tmp_path):
+    run = trainer(tmp_path, checkpoint_every=10)
+    run.run(stop_at=20)
+    assert run.run(from_step=10, stop_at=11).step == 11
+
+
+def test_a_resumed_watch_knows_what_was_usual(tmp_path):
+    def install(parts):
+        count = iter(range(1000))
+
+        def loss(model, batch):
+            bad = next(count) == 1
+            return token_loss(model, batch) * (5.0 if bad else 1.0)
+
+        return replace(parts, loss=loss)
+
+    trainer(tmp_path).run(stop_at=20)
+    trainer(tmp_path, {"install": install}).run(stop_at=24)
+    assert ("spike", 22) in events(tmp_path)
+
+
+def test_an_error_leaves_no_thread_behind():
+    def install(parts):
+        def update(parts):
+            raise RuntimeError("no update today")
+
+        return replace(parts, update=update)
+
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="no update today") as caught:
+        trainer(given={"install": install}).run()
+    assert threading.active_count() == before
+    assert caught.tb is not None  # frames of the run are still alive
+
+
 def test_a_step_that_was_never_saved_is_refused(tmp_path):
     trainer(tmp_path).run(stop_at=5)
     with pytest.raises(CheckpointError, match=r"no checkpoint .*\[5\]"):
@@ -409,6 +445,28 @@ def test_a_last_save_that_fails_is_an_error(tmp_path, monkeypatch):
     monkeypatch.undo()
     again = trainer(tmp_path)
     assert again.run().status == "done"
+
+
+def test_a_last_save_that_failed_is_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "write_state", full)
+    run = trainer(tmp_path)
+    with pytest.raises(OSError, match="No space left"):
+        run.run()
+    monkeypatch.undo()  # somebody makes room
+    assert run.run().status == "done"
+    assert run.store.steps() == [30]
+
+
+def test_a_failed_save_is_told_before_the_next_is_due(tmp_path, monkeypatch):
+    def report(row):
+        if row["kind"] == "train" and row["step"] == 11:
+            assert run.store._written.exception(timeout=60)
+            monkeypatch.undo()
+
+    monkeypatch.setattr(store_module, "write_state", full)
+    run = trainer(tmp_path, {"report": report}, checkpoint_every=10)
+    run.run(stop_at=13)
+    assert ("checkpoint_failed", 11) in events(tmp_path)
 
 
 def test_a_damaged_checkpoint_stops_with_a_way_out(tmp_path, straight):

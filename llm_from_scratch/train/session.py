@@ -189,11 +189,19 @@ def save_run(run: Session) -> None:
 def settle(run: Session) -> None:
     """Wait for the last save; if it failed, say so and go on."""
     try:
+        _wait(run)
+    except OSError as error:
+        tell_event(run, "checkpoint_failed", str(error))
+
+
+def _wait(run: Session) -> None:
+    """Wait for the last save; if it failed, nothing counts as saved."""
+    try:
         if run.store:
             run.store.wait()
-    except OSError as error:
+    except OSError:
         run.saved = None
-        tell_event(run, "checkpoint_failed", str(error))
+        raise
 
 
 def leave_run(
@@ -213,8 +221,7 @@ def leave_run(
     if not lost:
         save_run(run)
     tell_event(run, status, message)
-    if run.store:
-        run.store.wait()
+    _wait(run)
     if run.log:
         run.log.close()
     return TrainResult(
