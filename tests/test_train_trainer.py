@@ -15,7 +15,7 @@ import torch
 from clean_process import in_clean_process
 from run_small import heldout, same_bits, small, weights
 
-from llm_from_scratch.core.metrics import read_metrics
+from llm_from_scratch.core.metrics import MetricsLog, read_metrics
 from llm_from_scratch.data.loader import TokenLoader
 from llm_from_scratch.train import session
 from llm_from_scratch.train import store as store_module
@@ -160,9 +160,15 @@ def test_rows_of_evaluation_and_samples_come_when_due(tmp_path):
 
 
 def test_zero_means_only_at_the_end(tmp_path):
-    given = {"evaluate": lambda model: {"bits": 1.5}}
+    given = {
+        "evaluate": lambda model: {"bits": 1.5},
+        "sample": lambda model: ["a"],
+    }
     trainer(tmp_path, given).run()
     assert [row["step"] for row in rows_of(tmp_path, "eval")] == [30]
+    trainer(tmp_path / "looked", given, eval_every=10).run()
+    samples = rows_of(tmp_path / "looked", "sample")
+    assert [row["step"] for row in samples] == [30]
     assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == [
         "step-00000030.safetensors"
     ]
@@ -197,10 +203,14 @@ def test_a_resumed_log_has_each_step_once(tmp_path):
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, straight):
-    trainer(tmp_path, {"heldout": heldout}).run()
+    first = trainer(tmp_path, {"heldout": heldout})
+    first.run()
+    written = first.store.path(30).stat().st_mtime_ns
     again = trainer(tmp_path, {"heldout": heldout})
     result = again.run()
     assert (result.status, result.step) == ("done", 30)
+    assert again.store.path(30).stat().st_mtime_ns == written
+    assert again.loader.state_dict()["step"] == 30
     assert result.metrics == straight[2].metrics
     assert result.tokens == 1920
     assert same_bits(weights(again), straight[0])
@@ -447,6 +457,17 @@ def test_a_last_save_that_fails_is_an_error(tmp_path, monkeypatch):
     assert again.run().status == "done"
 
 
+def test_rows_that_waited_are_written_at_the_end(tmp_path, monkeypatch):
+    def report(row):
+        if row.get("event") == "done":
+            monkeypatch.undo()  # somebody makes room, after the last row
+
+    monkeypatch.setattr(MetricsLog, "_flush", full)
+    trainer(tmp_path, {"report": report}).run()
+    assert [row["step"] for row in rows_of(tmp_path)] == list(range(1, 31))
+    assert events(tmp_path) == [("start", 0), ("done", 30)]
+
+
 def test_a_last_save_that_failed_is_tried_again(tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "write_state", full)
     run = trainer(tmp_path)
@@ -481,6 +502,18 @@ def test_a_damaged_checkpoint_stops_with_a_way_out(tmp_path, straight):
     again = trainer(tmp_path)
     again.run(from_step=10)
     assert same_bits(weights(again), straight[0])
+
+
+def test_a_run_computes_on_the_threads_it_asks_for():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        trainer(threads=None)
+        assert torch.get_num_threads() == 2
+        trainer(threads=1)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_bug_is_installed_by_its_name():
