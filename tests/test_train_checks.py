@@ -393,6 +393,20 @@ def test_text_that_repeats_itself_is_not_called_seen():
     assert failed(seen, ["heldout"]) == ["heldout"]
 
 
+def test_a_few_held_out_rows_may_be_found_by_chance():
+    """Every other row, by lot, begins with one of 64 texts."""
+
+    def read(step):
+        often, never = random_rows(step, common=32), random_rows(step)
+        lot = torch.arange(8)[:, None] * 7919 * (step + 1) % 13 < 6
+        ids = often.input_ids.where(lot, never.input_ids)
+        return Batch(ids, often.targets)
+
+    for step in range(200, 208):
+        run = held_out(100, read=read, heldout=[step])
+        assert failed(run, ["heldout"]) == [], step
+
+
 @pytest.mark.parametrize("passes", [1, 4])
 def test_more_passes_over_the_rows_neither_hide_nor_feign_an_overlap(passes):
     def read(step):  # held-out batches are steps that no pass reaches
