@@ -139,7 +139,7 @@ def test_a_rate_rises_to_the_peak_and_never_again(kind, warmup):
 
 
 @pytest.mark.parametrize("kind", ["cosine", "linear", "wsd"])
-def test_the_end_is_reached_at_the_last_step_and_kept(kind):
+def test_the_floor_is_one_step_past_the_last_and_kept(kind):
     schedule = Schedule(kind=kind, max_lr=1.0, steps=1000)
     assert schedule(999) > 0.1
     assert schedule(1000) == schedule(5000) == pytest.approx(0.1)

@@ -93,16 +93,16 @@ class LossScaler:
         *,
         enabled: bool = True,
     ) -> None:
-        self._state = {
-            "scale": float(init_scale),
-            "growth_factor": growth_factor,
-            "backoff_factor": backoff_factor,
-            "growth_interval": growth_interval,
-            "_growth_tracker": 0,
-        }
-        _check_factors(self._state)
+        self._state = _checked(
+            scale=float(init_scale),
+            growth_factor=growth_factor,
+            backoff_factor=backoff_factor,
+            growth_interval=growth_interval,
+            _growth_tracker=0,
+        )
         self._enabled = enabled
         self._overflowed: dict[int, bool] = {}  # by optimizer, this step
+        self._stepped: set[int] = set()  # since the last update()
 
     def get_scale(self) -> float:
         """The factor in use; 1 if the scaler is disabled."""
@@ -114,18 +114,18 @@ class LossScaler:
 
     def unscale_(self, optimizer: torch.optim.Optimizer) -> None:
         """Divide the optimizer's gradients by the factor, once a step."""
-        if id(optimizer) in self._overflowed:
-            raise RuntimeError(
-                "unscaled already: call unscale_ once, update() each step"
-            )
+        _once(id(optimizer), self._overflowed, "unscaled")
         if self._enabled:
             finite = _unscale(optimizer, 1 / self.get_scale())
             self._overflowed[id(optimizer)] = not finite
 
     def step(self, optimizer: torch.optim.Optimizer) -> bool:
         """Let the optimizer step unless a gradient overflowed; say which."""
+        _once(id(optimizer), self._stepped, "stepped")
         if id(optimizer) not in self._overflowed:
             self.unscale_(optimizer)
+        if self._enabled:
+            self._stepped.add(id(optimizer))
         if self._overflowed.get(id(optimizer)):
             return False
         optimizer.step()
@@ -135,19 +135,19 @@ class LossScaler:
         """Adapt the factor, after the steps of all optimizers."""
         if self._overflowed:
             _adapt(self._state, any(self._overflowed.values()))
-            self._overflowed.clear()
+            self._overflowed, self._stepped = {}, set()
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs, by GradScaler's names."""
         return dict(self._state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue where a state_dict was taken."""
-        self._state = {name: state[name] for name in self._state}
+        """Continue where a state_dict was taken; checked like arguments."""
+        self._state = _checked(**{name: state[name] for name in self._state})
 
 
-def _check_factors(state: Mapping[str, float]) -> None:
-    """ValueError for factors that would change digits or do nothing."""
+def _checked(**state: Any) -> dict[str, Any]:
+    """The state; ValueError if it would change digits or do nothing."""
     for name in ("scale", "growth_factor", "backoff_factor"):
         if state[name] <= 0 or math.frexp(state[name])[0] != 0.5:
             raise ValueError(
@@ -157,8 +157,9 @@ def _check_factors(state: Mapping[str, float]) -> None:
     if not grows or state["growth_interval"] < 1:
         raise ValueError(
             "need backoff_factor < 1 < growth_factor and growth_interval "
-            f">= 1, got {dict(state)}"
+            f">= 1, got {state}"
         )
+    return state
 
 
 @torch.no_grad()
@@ -177,6 +178,12 @@ def _unscale(optimizer: torch.optim.Optimizer, factor: float) -> bool:
     for grad in grads:
         grad.mul_(factor)
     return not grads or bool(torch.stack(finite).all())
+
+
+def _once(key: int, seen: dict[int, bool] | set[int], done: str) -> None:
+    """RuntimeError for what was done since the last update()."""
+    if key in seen:
+        raise RuntimeError(f"{done} already: once a step, then update()")
 
 
 def _adapt(state: dict[str, Any], overflowed: bool) -> None:
