@@ -420,6 +420,8 @@ def test_more_passes_over_the_rows_neither_hide_nor_feign_an_overlap(passes):
 def test_a_batch_of_more_rows_than_are_read_is_read_once():
     seen = held_out(3, batch_size=5000, heldout=[0])
     assert failed(seen, ["heldout"]) == ["heldout"]
+    other = held_out(3, batch_size=5000, heldout=[9])
+    assert failed(other, ["heldout"]) == []
 
 
 @pytest.mark.parametrize(("copied", "found"), [(0.01, []), (0.06, ["heldout"])])
