@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_from_scratch.data.bins import best_fit
 from llm_from_scratch.data.packing import (
-    best_fit,
     plan_rows,
     restart_positions,
     waste,

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from llm_from_scratch.data.batch import IGNORED as IGNORED
     from llm_from_scratch.data.batch import Batch as Batch
     from llm_from_scratch.data.batch import get_batch as get_batch
+    from llm_from_scratch.data.bins import best_fit as best_fit
     from llm_from_scratch.data.decontaminate import (
         Decontaminator as Decontaminator,
     )
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from llm_from_scratch.data.loader import TokenLoader as TokenLoader
     from llm_from_scratch.data.loader import describe as describe
     from llm_from_scratch.data.loader import fetch_ahead as fetch_ahead
-    from llm_from_scratch.data.loader import read_rows as read_rows
     from llm_from_scratch.data.loader import rows_of_rank as rows_of_rank
     from llm_from_scratch.data.mix import Mixture as Mixture
     from llm_from_scratch.data.mix import apportion as apportion
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from llm_from_scratch.data.order import Permutation as Permutation
     from llm_from_scratch.data.order import derive_seed as derive_seed
     from llm_from_scratch.data.order import mix64 as mix64
+    from llm_from_scratch.data.packed import PackedRows as PackedRows
+    from llm_from_scratch.data.packed import make_rows as make_rows
+    from llm_from_scratch.data.packed import read_rows as read_rows
     from llm_from_scratch.data.packing import Packing as Packing
     from llm_from_scratch.data.packing import RowPlan as RowPlan
     from llm_from_scratch.data.packing import Waste as Waste
-    from llm_from_scratch.data.packing import best_fit as best_fit
     from llm_from_scratch.data.packing import plan_rows as plan_rows
     from llm_from_scratch.data.packing import (
         restart_positions as restart_positions,
     )
     from llm_from_scratch.data.packing import waste as waste
     from llm_from_scratch.data.rows import CutRows as CutRows
-    from llm_from_scratch.data.rows import PackedRows as PackedRows
-    from llm_from_scratch.data.rows import make_rows as make_rows
     from llm_from_scratch.data.rows import shuffled as shuffled
     from llm_from_scratch.data.shard_set import INDEX as INDEX
     from llm_from_scratch.data.shard_set import MAX_OPEN as MAX_OPEN
@@ -144,7 +144,7 @@ _HOME = {
     "Item": "llm_from_scratch.data.loader",
     "Made": "llm_from_scratch.data.loader",
     "Mixture": "llm_from_scratch.data.mix",
-    "PackedRows": "llm_from_scratch.data.rows",
+    "PackedRows": "llm_from_scratch.data.packed",
     "Packing": "llm_from_scratch.data.packing",
     "Permutation": "llm_from_scratch.data.order",
     "Report": "llm_from_scratch.data.decontaminate",
@@ -162,7 +162,7 @@ _HOME = {
     "Waste": "llm_from_scratch.data.packing",
     "Written": "llm_from_scratch.data.write",
     "apportion": "llm_from_scratch.data.mix",
-    "best_fit": "llm_from_scratch.data.packing",
+    "best_fit": "llm_from_scratch.data.bins",
     "cleared": "llm_from_scratch.data.write",
     "derive_seed": "llm_from_scratch.data.order",
     "describe": "llm_from_scratch.data.loader",
@@ -170,11 +170,11 @@ _HOME = {
     "finish": "llm_from_scratch.data.write",
     "get_batch": "llm_from_scratch.data.batch",
     "groups": "llm_from_scratch.data.write",
-    "make_rows": "llm_from_scratch.data.rows",
+    "make_rows": "llm_from_scratch.data.packed",
     "mix64": "llm_from_scratch.data.order",
     "plan_rows": "llm_from_scratch.data.packing",
     "read_header": "llm_from_scratch.data.shards",
-    "read_rows": "llm_from_scratch.data.loader",
+    "read_rows": "llm_from_scratch.data.packed",
     "restart_positions": "llm_from_scratch.data.packing",
     "rows_of_rank": "llm_from_scratch.data.loader",
     "shuffled": "llm_from_scratch.data.rows",

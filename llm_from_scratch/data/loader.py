@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from llm_from_scratch.core.manifest import fingerprint, setting_changes
 from llm_from_scratch.data.batch import Batch
 from llm_from_scratch.data.mix import Mixture
 from llm_from_scratch.data.order import derive_seed
+from llm_from_scratch.data.packed import make_rows, read_rows
 from llm_from_scratch.data.packing import Packing
-from llm_from_scratch.data.rows import CutRows, PackedRows, make_rows
 from llm_from_scratch.data.shard_set import TokenSource
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     "TokenLoader",
     "describe",
     "fetch_ahead",
-    "read_rows",
     "rows_of_rank",
 ]
 
@@ -205,16 +203,3 @@ def rows_of_rank(
 def describe(source: TokenSource, weight: float | int) -> dict[str, Any]:
     """Content and weight of a source, as settings."""
     return {"content": source.fingerprint, "weight": float(weight)}
-
-
-def read_rows(
-    rows: list[CutRows | PackedRows],
-    source: NDArray[np.int64],
-    number: NDArray[np.int64],
-) -> Batch:
-    """A batch of the rows with these numbers of these sources."""
-    parts = np.empty((3, len(source), rows[0].context), np.int64)
-    for k in np.unique(source).tolist():
-        parts[:, source == k] = rows[k].read(number[source == k])
-    tensors = [torch.from_numpy(part) for part in parts]
-    return Batch(*tensors[: 3 if rows[0].mask else 2])

@@ -5,15 +5,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_from_scratch.data.batch import IGNORED
 from llm_from_scratch.data.order import Permutation, derive_seed
-from llm_from_scratch.data.packing import Packing, plan_rows
 from llm_from_scratch.data.shard_set import TokenSource
 
 __all__ = [
     "CutRows",
-    "PackedRows",
-    "make_rows",
     "shuffled",
 ]
 
@@ -67,44 +63,3 @@ class CutRows:
         if self.mask:  # the mark that ends a document begins the next
             out[2] = np.cumsum(out[0] == self.source.end_of_text, axis=1)
         return out
-
-
-class PackedRows:
-    """Rows of whole documents, padded at their end, in a shuffled order."""
-
-    mask = True
-
-    def __init__(
-        self, source: TokenSource, context: int, seed: int, packing: Packing
-    ) -> None:
-        self.source, self.context, self.seed = source, context, seed
-        self.plan = plan_rows(source.document_starts, context, packing)
-        self.num_rows = len(self.plan)
-
-    def read(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Inputs, targets and document ids of rows, as (3, rows, T)."""
-        plan, end = self.plan, self.source.end_of_text
-        out = np.empty((3, len(numbers), self.context), np.int64)
-        out[0], out[1], out[2] = end, IGNORED, -1
-        places = shuffled(numbers, self.num_rows, self.seed)
-        for row, place in enumerate(places.tolist()):
-            at = 0
-            pieces = range(plan.first[place], plan.first[place + 1])
-            for number, piece in enumerate(pieces):
-                length = int(plan.lengths[piece])
-                start = int(plan.starts[piece])
-                window = self.source.window(start - 1, length + 1)
-                here = slice(at, at + length)
-                out[0, row, here], out[1, row, here] = window[:-1], window[1:]
-                out[2, row, here] = number
-                at += length
-        return out
-
-
-def make_rows(
-    source: TokenSource, seed: int, context: int, packing: Packing, mask: bool
-) -> CutRows | PackedRows:
-    """The rows of one source."""
-    if packing == "cut":
-        return CutRows(source, context, seed, mask)
-    return PackedRows(source, context, seed, packing)
