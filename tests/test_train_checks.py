@@ -447,6 +447,20 @@ def test_an_overlap_is_found_at_any_place_of_a_row():
     assert failed(run, ["heldout"]) == ["heldout"]
 
 
+def test_an_overlap_in_the_middle_of_the_run_is_found():
+    middle = held_out(100, heldout=range(50, 66))
+    assert failed(middle, ["heldout"]) == ["heldout"]
+
+
+def test_rows_of_one_token_are_no_overlap():
+    def read(step):
+        return random_rows(step, places=1)
+
+    run = held_out(400, read=read, heldout=range(900, 904))
+    run = replace(run, config=replace(run.config, context=1))
+    assert failed(run, ["heldout"]) == []
+
+
 def test_one_row_is_enough_to_be_asked():
     seen = held_out(1, batch_size=1, heldout=[0])
     one = replace(
