@@ -16,11 +16,12 @@ from llm_from_scratch.cli import options
 from llm_from_scratch.cli.app import STAGES as HELP
 from llm_from_scratch.cli.app import app
 from llm_from_scratch.core.config import override, setting_names, toml_text
-from llm_from_scratch.runs import pipeline, report
+from llm_from_scratch.runs import pipeline, report, training
 from llm_from_scratch.runs.config import RunConfig
 from llm_from_scratch.runs.folder import RunFolder
 from llm_from_scratch.runs.presets import PRESETS, preset
 from llm_from_scratch.runs.training import Stopped
+from llm_from_scratch.train.verdict import Verdict
 
 SETS = [word for change in SMALL for word in ("--set", change)]
 
@@ -200,6 +201,30 @@ def test_checks_are_printed_and_decide_the_exit_code(done):
     assert result.exit_code == int(failed)
 
 
+def test_a_check_of_a_new_run_asks_for_no_scores(tmp_path, monkeypatch):
+    said = [Verdict(check="a", passed=True, message="fine")]
+    monkeypatch.setattr(training, "check_training", lambda run: said)
+    result = llm("run", "-p", "tiny", "-o", tmp_path, "--check", *SETS)
+    assert result.exit_code == 0
+    assert result.output.splitlines()[-1].split() == ["ok", "a", "fine"]
+    assert (tmp_path / "shards").exists()
+    assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(("last", "code"), [(None, 0), (True, 0), (False, 1)])
+def test_a_check_that_fails_is_a_failure(tmp_path, monkeypatch, last, code):
+    said = [
+        Verdict(check="a", passed=True, message="fine"),
+        Verdict(check="b", passed=last, message="so so"),
+    ]
+    monkeypatch.setattr(training, "check_training", lambda run: said)
+    monkeypatch.setattr(pipeline, "run_stages", lambda *_: None)
+    result = llm("pretrain", "-p", "tiny", "-o", tmp_path, "--check")
+    assert result.exit_code == code
+    word = {None: "-", True: "ok", False: "FAILED"}[last]
+    assert f"{word:7} {'b':20} so so" in result.output
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
@@ -260,6 +285,13 @@ def test_generate_reads_a_pipe_and_goes_past_its_context(done):
     assert result.exit_code == 0
     assert result.stdout.startswith("Once upon a time")
     assert llm("generate", "-r", done / "model", "--prompt", "x").exit_code == 0
+
+
+def test_a_dash_is_what_is_piped_in_and_no_seed_is_another_each_time(done):
+    words = ["generate", "-r", done, "-n", 12, "--prompt"]
+    said = [llm(*words, "-", input="Once upon").stdout for _ in range(2)]
+    assert said[0].startswith("Once upon")
+    assert said[0] != said[1]
 
 
 def test_generate_names_what_is_missing(done, tmp_path):

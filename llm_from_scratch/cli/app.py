@@ -118,7 +118,7 @@ def _make(
         verdicts = check_training(run) if check else []
     if check:
         _show_verdicts(verdicts)
-    if until == "evaluate":
+    elif until == "evaluate":
         show_scores(Console(), json.loads(folder.evaluation_file.read_text()))
         typer.echo(f"\n{folder.report_file} has the rest. Let it speak:")
         typer.echo(f'llm generate --run {out} --prompt "Once upon a time"')

@@ -5,6 +5,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from llm_from_scratch.runs.compiler import (
+        compiler_problem as compiler_problem,
+    )
     from llm_from_scratch.runs.config import OPERATION as OPERATION
     from llm_from_scratch.runs.config import SECTIONS as SECTIONS
     from llm_from_scratch.runs.config import CorpusConfig as CorpusConfig
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from llm_from_scratch.runs.pipeline import run_stages as run_stages
     from llm_from_scratch.runs.pipeline import stage_state as stage_state
     from llm_from_scratch.runs.pipeline import stage_states as stage_states
+    from llm_from_scratch.runs.plan import EAGER as EAGER
     from llm_from_scratch.runs.plan import PAGE_BYTES as PAGE_BYTES
     from llm_from_scratch.runs.plan import PROBE_FLOPS as PROBE_FLOPS
     from llm_from_scratch.runs.plan import SHARED as SHARED
@@ -73,6 +77,7 @@ if TYPE_CHECKING:
     from llm_from_scratch.runs.training import open_loader as open_loader
 
 __all__ = [
+    "EAGER",
     "END",
     "OPERATION",
     "PAGE_BYTES",
@@ -100,6 +105,7 @@ __all__ = [
     "bytes_per_token",
     "check_bug",
     "check_training",
+    "compiler_problem",
     "draw_curves",
     "duration",
     "gpu",
@@ -136,6 +142,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "EAGER": "llm_from_scratch.runs.plan",
     "END": "llm_from_scratch.runs.stages",
     "OPERATION": "llm_from_scratch.runs.config",
     "PAGE_BYTES": "llm_from_scratch.runs.plan",
@@ -163,6 +170,7 @@ _HOME = {
     "bytes_per_token": "llm_from_scratch.runs.plan",
     "check_bug": "llm_from_scratch.runs.training",
     "check_training": "llm_from_scratch.runs.training",
+    "compiler_problem": "llm_from_scratch.runs.compiler",
     "draw_curves": "llm_from_scratch.runs.report",
     "duration": "llm_from_scratch.runs.plan",
     "gpu": "llm_from_scratch.runs.presets",

@@ -19,6 +19,7 @@ from llm_from_scratch.model.account import (
 )
 from llm_from_scratch.model.head import CHUNK, linear_cross_entropy
 from llm_from_scratch.model.transformer import TransformerLM
+from llm_from_scratch.runs.compiler import compiler_problem
 from llm_from_scratch.runs.config import (
     RunConfig,
     how_to_fetch,
@@ -28,6 +29,7 @@ from llm_from_scratch.runs.config import (
 from llm_from_scratch.train.precision import autocast
 
 __all__ = [
+    "EAGER",
     "PAGE_BYTES",
     "PROBE_FLOPS",
     "SHARED",
@@ -43,7 +45,8 @@ __all__ = [
 
 PAGE_BYTES = 1020  # of a page of Smallweb, on average
 PROBE_FLOPS = 4e10  # of a step by which the machine is measured
-SHARED = 0.8  # of its own speed that a further thread adds
+SHARED = 0.7  # of its own speed that a further thread adds
+EAGER = 1.2  # by which a step that is not compiled is slower than the probe
 SLACK = 1.5  # of the time, for looks, checkpoints and other programs
 
 
@@ -146,13 +149,18 @@ def plan(config: RunConfig, *, measure: bool = True) -> dict[str, str]:
         "memory": f"about {format_size(memory_bytes(config))}",
         "disk": f"about {format_size(int(disk))}",
     }
+    problem = compiler_problem(config)
     if measure:
         rate = measured_rate(config)
+        if problem or not train.compile:
+            rate /= EAGER
         lines["time"] = (
             f"{duration(flops / rate)} to {duration(SLACK * flops / rate)} of "
             f"training, at the {rate / 1e9:.0f} GFLOP/s that a step reaches "
             "here while nothing else runs"
         )
+    if problem:
+        lines["compiler"] = f"training will not be compiled: {problem}"
     if absent:
         lines["missing"] = how_to_fetch(absent)
     return lines

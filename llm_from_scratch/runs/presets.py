@@ -52,7 +52,7 @@ def tiny() -> RunConfig:
 
 
 def laptop() -> RunConfig:
-    """Two cores, ten minutes: a model that writes and answers."""
+    """Two cores, under ten minutes: a model that writes and answers."""
     return RunConfig(
         corpus=CorpusConfig(
             sources=("smallweb", "tales", "recipes"), pages=20_000

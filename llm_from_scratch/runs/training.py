@@ -18,6 +18,7 @@ from llm_from_scratch.data.shard_set import ShardSet, TokenArray
 from llm_from_scratch.model.config import ModelConfig
 from llm_from_scratch.model.hf import from_pretrained, save_pretrained
 from llm_from_scratch.model.transformer import TransformerLM
+from llm_from_scratch.runs.compiler import compiler_problem
 from llm_from_scratch.runs.folder import RunFolder
 from llm_from_scratch.runs.judge import Judge
 from llm_from_scratch.runs.stages import END, Files, Run
@@ -122,10 +123,15 @@ def heldout_batches(
 def make_model(run: Run) -> Files:
     """Train, from the last checkpoint if there is one; save the model.
 
-    Stopped if a signal came, RuntimeError if training diverged.
+    What cannot be compiled runs uncompiled, and says so. Stopped if a signal
+    came, RuntimeError if training diverged.
     """
-    trainer = make_trainer(run)
-    result = trainer.run(from_step=run.from_step)
+    trainer, how = make_trainer(run), "default"
+    if problem := compiler_problem(run.config, attempt=True):
+        run.note("pretrain", f"not compiled, so slower: {problem}")
+        how = "force_eager"
+    with torch.compiler.set_stance(how):
+        result = trainer.run(from_step=run.from_step)
     if result.status == "interrupted":
         number = result.signal or signal.SIGINT
         raise Stopped(number, result.message)
