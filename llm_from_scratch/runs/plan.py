@@ -151,19 +151,22 @@ def plan(config: RunConfig, *, measure: bool = True) -> dict[str, str]:
     }
     problem = compiler_problem(config)
     if measure:
-        rate = measured_rate(config)
-        if problem or not train.compile:
-            rate /= EAGER
-        lines["time"] = (
-            f"{duration(flops / rate)} to {duration(SLACK * flops / rate)} of "
-            f"training, at the {rate / 1e9:.0f} GFLOP/s that a step reaches "
-            "here while nothing else runs"
-        )
+        lines["time"] = _time(config, flops, train.compile and not problem)
     if problem:
         lines["compiler"] = f"training will not be compiled: {problem}"
     if absent:
         lines["missing"] = how_to_fetch(absent)
     return lines
+
+
+def _time(config: RunConfig, flops: int, compiled: bool) -> str:
+    """How long so many operations take here, from a few steps."""
+    rate = measured_rate(config) / (1 if compiled else EAGER)
+    return (
+        f"{duration(flops / rate)} to {duration(SLACK * flops / rate)} of "
+        f"training, at the {rate / 1e9:.0f} GFLOP/s that a step reaches "
+        "here while nothing else runs"
+    )
 
 
 def bytes_per_token(vocab_size: int) -> float:
