@@ -461,10 +461,22 @@ def test_rows_of_one_token_are_no_overlap():
     assert failed(run, ["heldout"]) == []
 
 
+def test_one_find_beside_none_is_chance():
+    """One of 42 held-out rows was read, and none of the later rows."""
+    rows = torch.cat([random_rows(900 + k).input_ids for k in range(6)])[:42]
+    rows[0] = random_rows(0).input_ids[0]
+    run = replace(held_out(7), heldout=lambda: [Batch(rows, rows)])
+    assert failed(run, ["heldout"]) == []
+    rows[:21] = torch.cat([random_rows(k).input_ids for k in range(3)])[:21]
+    assert failed(run, ["heldout"]) == ["heldout"]
+
+
 def test_one_row_is_enough_to_be_asked():
-    seen = held_out(1, batch_size=1, heldout=[0])
+    row = pick_rows(random_rows(0), slice(0, 1))
     one = replace(
-        seen, next_batch=lambda step: pick_rows(random_rows(0), slice(0, 1))
+        held_out(1, batch_size=1),
+        next_batch=lambda step: row,
+        heldout=lambda: [row],
     )
     assert failed(one, ["heldout"]) == ["heldout"]
     none = replace(one, heldout=lambda: [random_rows(5)])
